@@ -1,0 +1,33 @@
+"""Configuration objects and the YAML they come from."""
+
+from sitenet_core.config.data import DataConfig, SplitConfig, TargetConfig
+from sitenet_core.config.dotted import flatten, merge, unflatten
+from sitenet_core.config.located import (
+    LocatedDocument,
+    Problem,
+    load_yaml,
+    nearest,
+    problems_of,
+    validate,
+)
+from sitenet_core.config.strict import StrictModel
+from sitenet_core.config.trial import OptimizerConfig, TrainingConfig, TrialConfig
+
+__all__ = [
+    "DataConfig",
+    "LocatedDocument",
+    "OptimizerConfig",
+    "Problem",
+    "SplitConfig",
+    "StrictModel",
+    "TargetConfig",
+    "TrainingConfig",
+    "TrialConfig",
+    "flatten",
+    "load_yaml",
+    "merge",
+    "nearest",
+    "problems_of",
+    "unflatten",
+    "validate",
+]

@@ -1,0 +1,79 @@
+"""Every error this project raises on purpose, sorted by who can act on it.
+
+    SiteNetError
+    ├── ConfigError               the user mends a file or a command line       exit 2
+    │   └── StudyInUseError       another driver holds the study                exit 2
+    ├── DataError                 the user mends the data set                   exit 3
+    │   ├── StructureError        one crystal cannot be used: a row, not a stop
+    │   └── StoreError            a packed store is damaged or of another version
+    ├── NoTrialSucceededError     the study has nothing to show                 exit 4
+    ├── TrialError                one trial failed; the study goes on
+    │   ├── NonFiniteLossError
+    │   ├── OutOfMemoryError
+    │   └── TrialTimeoutError
+    └── InfrastructureError       Ray, MLflow or the disk                       exit 5
+
+A message says what was read, where, what was allowed and what to do.
+"""
+
+from typing import ClassVar
+
+
+class SiteNetError(Exception):
+    """Root of the tree; `exit_code` is what the command line returns for it."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class ConfigError(SiteNetError):
+    """A configuration, space, study file or command line is wrong."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class StudyInUseError(ConfigError):
+    """Another driver holds the lock of the study."""
+
+
+class DataError(SiteNetError):
+    """A data set as a whole cannot be used."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class StructureError(DataError):
+    """One crystal cannot be used; the message is the reason in its report row."""
+
+
+class StoreError(DataError):
+    """A packed store is damaged, unfinished or of another schema version."""
+
+
+class NoTrialSucceededError(SiteNetError):
+    """No trial of the study completed, so there is nothing to promote."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class TrialError(SiteNetError):
+    """One trial failed in a way that is known; the study goes on."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class NonFiniteLossError(TrialError):
+    """The loss became NaN or infinite."""
+
+
+class OutOfMemoryError(TrialError):
+    """The device or the host had no memory left for this configuration."""
+
+
+class TrialTimeoutError(TrialError):
+    """The trial used up its time."""
+
+
+class InfrastructureError(SiteNetError):
+    """Ray, MLflow or the disk failed; the operator acts."""
+
+    exit_code: ClassVar[int] = 5

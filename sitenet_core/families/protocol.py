@@ -1,0 +1,100 @@
+"""What a model family is: the one door through which models enter the platform."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
+
+import numpy as np
+
+from sitenet_core.config import StrictModel, TargetConfig, TrialConfig
+from sitenet_core.data.schema import ArraySpec, FeatureArrays
+
+if TYPE_CHECKING:
+    import torch
+    from pymatgen.core import Structure
+
+
+@dataclass(frozen=True)
+class ModelMeta:
+    """What a module needs to know of the data it is built for."""
+
+    target: TargetConfig
+    n_targets: int = 1
+
+
+class Batch(Protocol):
+    """Crystals as tensors; concrete families add their fields."""
+
+    @property
+    def n_crystals(self) -> int:
+        """Number of crystals."""
+        ...
+
+    @property
+    def targets(self) -> "torch.Tensor":
+        """(n_crystals, n_targets), in the target's unit; NaN when predicting."""
+        ...
+
+    def to(self, device: "torch.device | str") -> Self:
+        """Return the batch on `device`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimated training cost of one crystal."""
+
+    bytes: float
+    """Peak memory of forward and backward, above the weights."""
+    flops: float
+    """Floating-point operations of forward and backward."""
+
+
+class ModelFamily(Protocol):
+    """Five members: featurise, collate, build, Config, cost; and their declarations."""
+
+    name: str
+    """What `family:` says in YAML."""
+    Config: type[TrialConfig]
+    """The typed configuration, with sections `cell`, `model` and `batch` at least."""
+    schema: Sequence[ArraySpec]
+    """Every array that `featurise` returns."""
+    feature_version: int
+    """Raised whenever `featurise` returns other numbers for the same input."""
+    default_settings: StrictModel
+    """Settings of the store of a default configuration."""
+
+    def settings(self, config: TrialConfig) -> StrictModel:
+        """Return the part of `config` that a store depends on (its cell section)."""
+        ...
+
+    def featurise(
+        self, structure: "Structure", settings: StrictModel
+    ) -> dict[str, np.ndarray]:
+        """Return the arrays of one crystal: pure, picklable, without torch.
+
+        Raises:
+            StructureError: if this crystal cannot be taken.
+        """
+        ...
+
+    def collate(
+        self, records: Sequence[FeatureArrays], targets: np.ndarray | None
+    ) -> Batch:
+        """Return one batch; `targets` is (n_crystals, n_targets), None to predict."""
+        ...
+
+    def build(self, config: TrialConfig, meta: ModelMeta) -> "torch.nn.Module":
+        """Return the module: `forward(batch)` gives (n_crystals, n_targets)."""
+        ...
+
+    def cost(
+        self, sizes: Mapping[str, np.ndarray], config: TrialConfig
+    ) -> Sequence[Cost]:
+        """Return the cost of each crystal from the crystal-scope arrays in `sizes`."""
+        ...
+
+    def batch_budget(self, config: TrialConfig) -> tuple[str, int]:
+        """Return what fills a batch and to how much: a crystal-scope array's name, or
+        `crystals`, and the largest total in one batch."""
+        ...
