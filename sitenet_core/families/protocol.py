@@ -95,6 +95,8 @@ class ModelFamily(Protocol):
         ...
 
     def batch_budget(self, config: TrialConfig) -> tuple[str, int]:
-        """Return what fills a batch and to how much: a crystal-scope array's name, or
-        `crystals`, and the largest total in one batch."""
+        """Return what a batch is filled with and up to which total.
+
+        The first is the name of a crystal-scope array, or `crystals`.
+        """
         ...
