@@ -1,0 +1,46 @@
+# Everything a person or a CI job does here, by name. Needs Python 3.11 or newer and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+QUICKSTART ?= quickstart-run
+export OMP_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# pip applies this to build environments too, so that setuptools is pinned as well.
+export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
+
+.PHONY: help install test lint check quickstart clean
+
+help:
+	@echo "make quickstart  install and run a complete small study (about 8 minutes)"
+	@echo "make test        install and run the tests"
+	@echo "make lint        ruff, mypy and the import directions"
+	@echo "make check       lint and test, as CI does"
+	@echo "make clean       remove the environment and the quick-start run"
+
+# The stamp is renewed only when what is installed changes.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer was not found; install it or set PYTHON=..."; exit 5; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11; set PYTHON=..."; exit 5; }
+	"$(PYTHON)" -m venv $(VENV)
+	@echo "Installing (a few minutes the first time) ..."
+	$(BIN)/python -m pip install --quiet --progress-bar off -e '.[test,lint]'
+	@touch $@
+
+install: $(VENV)/.installed
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_import_directions.py
+
+check: lint test
+
+quickstart: install
+	$(BIN)/python experiments/quickstart/run.py --folder $(QUICKSTART)
+
+clean:
+	rm -rf $(VENV) $(QUICKSTART)
