@@ -1,0 +1,70 @@
+"""One trial as the journal tells it: what searcher, scheduler and reports read."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from search.space.values import FlatConfiguration
+from search.trial.outcome import Outcome
+
+Source = Literal["known_good", "searcher"]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """State of one trial; made by folding the journal's events, never edited."""
+
+    number: int
+    """Counts from 0 in the order of creation."""
+    configuration: FlatConfiguration
+    source: Source = "searcher"
+    seed: int = 0
+    outcome: Outcome | None = None
+    """None while the trial is unfinished: running, paused at a rung or interrupted."""
+    rung_values: Mapping[int, float] = field(default_factory=dict)
+    """Epoch of a finished segment → `objective_at` that epoch, in the objective's unit.
+    The deeper of two rungs is never worse; rungs are never compared with each other."""
+    epoch_values: Mapping[int, float] = field(default_factory=dict)
+    """Epoch, counted from 1 → validation objective after it."""
+    last_epoch: int = 0
+    """Last epoch whose checkpoint is on disk; 0 before the first."""
+    target_epoch: int | None = None
+    """Epoch up to which the latest segment was asked to train; None before the first
+    segment. An unfinished trial that is not running and has not reached it was
+    interrupted, and goes on before anything else starts."""
+    last_checkpoint: str | None = None
+    attempts: int = 0
+    """Segments started so far, lost ones included."""
+    running: bool = False
+    """Whether a segment is in the hands of a worker now."""
+    bundle: str | None = None
+    message: str = ""
+    """What went wrong, for a person; empty if nothing did."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a segment of this trial was begun (or due) and is not running."""
+        if self.outcome is not None or self.running:
+            return False
+        return self.target_epoch is None or self.last_epoch < self.target_epoch
+
+    @property
+    def value(self) -> float | None:
+        """Objective at the last rung that was reached; None before the first."""
+        if not self.rung_values:
+            return None
+        return self.rung_values[max(self.rung_values)]
+
+
+def objective_at(epoch_values: Mapping[int, float], epoch: int) -> float | None:
+    """Return the objective of a trial at `epoch`: the smallest finite value up to it.
+
+    The best and not the last value counts, because the best checkpoint is what a trial
+    hands on (bundle, promotion), and because the last value of a noisy curve makes a
+    rung's ranking depend on which epoch the rung happens to fall on. This is the one
+    definition: rungs, the searcher, `status` and promotion all use it.
+    None if there is no finite value up to that epoch.
+    """
+    values = [v for e, v in epoch_values.items() if e <= epoch and math.isfinite(v)]
+    return min(values, default=None)
