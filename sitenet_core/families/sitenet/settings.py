@@ -1,0 +1,22 @@
+"""The settings that decide a Site-Net store: the `cell` section."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from sitenet_core.config import StrictModel
+
+
+class CellSettings(StrictModel):
+    """How a crystal becomes a supercell; another value means another store."""
+
+    max_atoms: int = Field(default=500, ge=1, le=100_000)
+    """Most atoms in a supercell. A primitive cell with more is taken as it is."""
+    primitive_tolerance: float | None = Field(default=0.5, gt=0)
+    """How far, in Å, atoms may be from a translated copy for the translation to count.
+
+    Matched atoms are averaged, so distortions below it vanish. Null keeps the cell.
+    """
+    reduction: Literal["canonical", "none"] = "canonical"
+    """`canonical` makes the supercell independent of the basis of the input file;
+    `none` is the published behaviour."""
