@@ -1,1 +1,47 @@
-"""Package."""
+"""The journal of a study: its only truth, and the state that follows from it."""
+
+from search.journal.events import (
+    EpochDone,
+    Event,
+    PromotionRegistered,
+    PromotionStarted,
+    PromotionTested,
+    PromotionTrained,
+    SegmentFailed,
+    SegmentFinished,
+    SegmentStarted,
+    SessionEnded,
+    SessionStarted,
+    StudyCreated,
+    TrialCreated,
+    TrialFinished,
+)
+from search.journal.journal import Clock, Entry, Journal, read_journal
+from search.journal.records import TrialRecord, objective_at
+from search.journal.state import OBJECTIVE, StudyState, TrialDetails
+
+__all__ = [
+    "OBJECTIVE",
+    "Clock",
+    "Entry",
+    "EpochDone",
+    "Event",
+    "Journal",
+    "PromotionRegistered",
+    "PromotionStarted",
+    "PromotionTested",
+    "PromotionTrained",
+    "SegmentFailed",
+    "SegmentFinished",
+    "SegmentStarted",
+    "SessionEnded",
+    "SessionStarted",
+    "StudyCreated",
+    "StudyState",
+    "TrialCreated",
+    "TrialDetails",
+    "TrialFinished",
+    "TrialRecord",
+    "objective_at",
+    "read_journal",
+]

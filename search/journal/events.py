@@ -1,0 +1,185 @@
+"""Everything that can happen in a study, one small frozen class per event.
+
+The class's `event` is the name in the journal. A field that a newer version adds must
+have a default, so that old journals stay readable.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, JsonValue
+
+from search.trial.outcome import Outcome
+from sitenet_core.config import StrictModel
+
+Metrics = dict[str, float | int | None]
+
+
+class Event(StrictModel):
+    """Base of all events."""
+
+    event: ClassVar[str]
+
+
+class StudyCreated(Event):
+    """The first line of every journal."""
+
+    event: ClassVar[str] = "study_created"
+    name: str
+    study_digest: str
+    space_digest: str
+
+
+class SessionStarted(Event):
+    """A driver took the study's lock."""
+
+    event: ClassVar[str] = "session_started"
+    session: int = Field(ge=1)
+    host: str
+    pid: int
+    versions: dict[str, str] = Field(default_factory=dict)
+    purpose: Literal["search", "promotion"] = "search"
+    """Only sessions that search count against the study's wall-clock budget."""
+
+
+class SessionEnded(Event):
+    """A driver ended in good order; after a kill this line is missing."""
+
+    event: ClassVar[str] = "session_ended"
+    reason: str
+    """`trials`, `wall_clock`, `interrupted`, `error`, or a promotion's own word."""
+
+
+class TrialCreated(Event):
+    """A configuration was chosen."""
+
+    event: ClassVar[str] = "trial_created"
+    trial: int = Field(ge=0)
+    configuration: dict[str, JsonValue]
+    source: Literal["known_good", "searcher"]
+    seed: int
+
+
+class SegmentStarted(Event):
+    """A segment was handed to a worker; from here only this attempt counts."""
+
+    event: ClassVar[str] = "segment_started"
+    trial: int
+    attempt: int = Field(ge=1)
+    from_epoch: int = Field(ge=0)
+    until_epoch: int = Field(ge=1)
+    checkpoint: str | None
+    """Checkpoint it starts from, relative to the study's folder; None: from nothing."""
+    folder: str
+    """Folder of the attempt, relative to the study's folder."""
+
+
+class EpochDone(Event):
+    """An epoch ended and its checkpoint is on disk."""
+
+    event: ClassVar[str] = "epoch"
+    trial: int
+    attempt: int
+    epoch: int = Field(ge=1)
+    metrics: Metrics
+    checkpoint: str | None = None
+
+
+class SegmentFinished(Event):
+    """A segment reached its target epoch."""
+
+    event: ClassVar[str] = "segment_finished"
+    trial: int
+    attempt: int
+    epoch: int
+    checkpoint: str | None
+    metrics: Metrics = Field(default_factory=dict)
+    bundle: str | None = None
+    """Bundle of the trial, made by its last segment, relative to the study's folder."""
+
+
+class SegmentFailed(Event):
+    """A segment ended before its target epoch."""
+
+    event: ClassVar[str] = "segment_failed"
+    trial: int
+    attempt: int
+    kind: Outcome
+    """What the trial would be called if this failure ends it; `cancelled` for a
+    segment that the driver itself gave up when it stopped."""
+    message: str
+    traceback: str | None = None
+    """File with the traceback, relative to the study's folder."""
+
+
+class TrialFinished(Event):
+    """A trial has its outcome; nothing about it changes any more."""
+
+    event: ClassVar[str] = "trial_finished"
+    trial: int
+    outcome: Outcome
+    epoch: int
+    value: float | None
+    bundle: str | None = None
+    message: str = ""
+
+
+class PromotionStarted(Event):
+    """A trial was chosen for the long training."""
+
+    event: ClassVar[str] = "promotion_started"
+    trial: int
+    plan: dict[str, JsonValue]
+
+
+class PromotionTrained(Event):
+    """The long training, or a reference's, has left a bundle."""
+
+    event: ClassVar[str] = "promotion_trained"
+    model: str
+    bundle: str
+    metrics: Metrics
+
+
+class PromotionTested(Event):
+    """A model met the test set, once."""
+
+    event: ClassVar[str] = "promotion_tested"
+    model: str
+    metrics: Metrics
+
+
+class PromotionRegistered(Event):
+    """The promoted model is in the registry."""
+
+    event: ClassVar[str] = "promotion_registered"
+    name: str
+    version: str
+    alias: str
+
+
+_EVENTS: tuple[type[Event], ...] = (
+    StudyCreated,
+    SessionStarted,
+    SessionEnded,
+    TrialCreated,
+    SegmentStarted,
+    EpochDone,
+    SegmentFinished,
+    SegmentFailed,
+    TrialFinished,
+    PromotionStarted,
+    PromotionTrained,
+    PromotionTested,
+    PromotionRegistered,
+)
+EVENT_TYPES: dict[str, type[Event]] = {kind.event: kind for kind in _EVENTS}
+
+
+def event_from(name: str, payload: dict[str, Any]) -> Event:
+    """Return the event called `name` with the fields in `payload`.
+
+    Raises:
+        KeyError: if no event has this name.
+        ValidationError: if the fields do not fit.
+    """
+    return EVENT_TYPES[name].model_validate(payload)

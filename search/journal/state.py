@@ -1,0 +1,284 @@
+"""The state of a study: a pure fold of its journal's events."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from pathlib import Path
+from types import MappingProxyType
+
+from search.journal.events import (
+    EpochDone,
+    Event,
+    Metrics,
+    PromotionRegistered,
+    PromotionStarted,
+    PromotionTested,
+    PromotionTrained,
+    SegmentFailed,
+    SegmentFinished,
+    SegmentStarted,
+    SessionEnded,
+    SessionStarted,
+    StudyCreated,
+    TrialCreated,
+    TrialFinished,
+)
+from search.journal.journal import Entry, read_journal
+from search.journal.records import TrialRecord, objective_at
+from search.trial.outcome import Outcome
+from sitenet_core.errors import InfrastructureError
+
+OBJECTIVE = "val_mae"
+"""The metric that every study minimises."""
+Promotion = PromotionStarted | PromotionTrained | PromotionTested | PromotionRegistered
+
+
+@dataclass(frozen=True)
+class TrialDetails:
+    """What reports want to know of a trial and no decision needs."""
+
+    created: str = ""
+    """ISO 8601, UTC."""
+    ended: str | None = None
+    curve: Mapping[int, Metrics] = field(default_factory=dict)
+    """Epoch → everything that was measured in it."""
+    folder: str | None = None
+    """Folder of the current attempt, relative to the study's folder."""
+    lost_workers: int = 0
+    failures: tuple[SegmentFailed, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Training time of the epochs that count."""
+        return sum(m.get("seconds") or 0.0 for m in self.curve.values())
+
+
+@dataclass(frozen=True)
+class StudyState:
+    """Everything the journal says. Equal journals give equal states."""
+
+    name: str = ""
+    study_digest: str = ""
+    space_digest: str = ""
+    trials: tuple[TrialRecord, ...] = ()
+    """By number."""
+    details: Mapping[int, TrialDetails] = field(default_factory=dict)
+    session: int = 0
+    session_open: bool = False
+    """Whether the last session has not ended in good order (or is still running)."""
+    ended: str | None = None
+    """Why the last session ended."""
+    search_seconds: Mapping[int, float] = field(default_factory=dict)
+    """Session → seconds from its start to its last event, searching sessions only."""
+    promotion: tuple[Promotion, ...] = ()
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> "StudyState":
+        """Return the state after `entries`, which are a whole journal."""
+        return reduce(StudyState.after, entries, cls())
+
+    @classmethod
+    def read(cls, path: Path) -> "StudyState":
+        """Return the state that the journal at `path` tells.
+
+        Raises:
+            InfrastructureError: as `read_journal`.
+        """
+        return cls.of(read_journal(path))
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time spent searching, summed over sessions."""
+        return sum(self.search_seconds.values())
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The completed trial with the smallest objective; the earlier one of a tie."""
+        done = [
+            t
+            for t in self.trials
+            if t.outcome is Outcome.COMPLETED and t.value is not None
+        ]
+        return min(done, key=lambda t: (t.value, t.number), default=None)
+
+    def after(self, entry: Entry) -> "StudyState":
+        """Return the state with one more event.
+
+        Raises:
+            InfrastructureError: if the event cannot follow, such as an epoch of a
+                trial that was never created.
+        """
+        event = entry.event
+        if isinstance(event, _TRIAL_EVENTS):
+            state = self._after_trial_event(event, entry)
+        else:
+            state = self._after_study_event(event)
+        if not self.session_open or entry.session not in self.search_seconds:
+            return state
+        seconds = {**state.search_seconds, entry.session: entry.elapsed}
+        return replace(state, search_seconds=seconds)
+
+    def _after_study_event(self, event: Event) -> "StudyState":
+        if isinstance(event, StudyCreated):
+            return replace(
+                self,
+                name=event.name,
+                study_digest=event.study_digest,
+                space_digest=event.space_digest,
+            )
+        if isinstance(event, SessionStarted):
+            return self._new_session(event)
+        if isinstance(event, SessionEnded):
+            return replace(self._idle(), session_open=False, ended=event.reason)
+        if isinstance(event, Promotion):
+            return replace(self, promotion=(*self.promotion, event))
+        return self
+
+    def _new_session(self, event: SessionStarted) -> "StudyState":
+        seconds = dict(self.search_seconds)
+        if event.purpose == "search":
+            seconds[event.session] = 0.0
+        return replace(
+            self._idle(),
+            session=event.session,
+            session_open=True,
+            ended=None,
+            search_seconds=MappingProxyType(seconds),
+        )
+
+    def _idle(self) -> "StudyState":
+        """Return the state with no segment running: their driver is gone."""
+        trials = tuple(replace(t, running=False) for t in self.trials)
+        return replace(self, trials=trials)
+
+    def _after_trial_event(self, event: "TrialEvent", entry: Entry) -> "StudyState":
+        number = event.trial
+        if isinstance(event, TrialCreated):
+            return self._created(event, entry)
+        if number >= len(self.trials):
+            raise InfrastructureError(
+                f"journal event {entry.seq}: {event.event} of trial {number}, which "
+                "was never created; restore the journal from a backup"
+            )
+        record, details = self.trials[number], self.details[number]
+        attempt = getattr(event, "attempt", record.attempts)
+        is_stale = attempt != record.attempts and not isinstance(event, SegmentStarted)
+        if is_stale or record.outcome is not None:
+            return self
+        record, details = _apply(record, details, event, entry.time)
+        trials = (*self.trials[:number], record, *self.trials[number + 1 :])
+        return replace(self, trials=trials, details={**self.details, number: details})
+
+    def _created(self, event: TrialCreated, entry: Entry) -> "StudyState":
+        if event.trial != len(self.trials):
+            raise InfrastructureError(
+                f"journal event {entry.seq}: trial {event.trial} was created where "
+                f"trial {len(self.trials)} was expected; restore the journal"
+            )
+        record = TrialRecord(
+            number=event.trial,
+            configuration=event.configuration,  # type: ignore[arg-type]
+            source=event.source,
+            seed=event.seed,
+        )
+        details = {**self.details, event.trial: TrialDetails(created=entry.time)}
+        return replace(self, trials=(*self.trials, record), details=details)
+
+
+TrialEvent = (
+    TrialCreated
+    | SegmentStarted
+    | EpochDone
+    | SegmentFinished
+    | SegmentFailed
+    | TrialFinished
+)
+_TRIAL_EVENTS = (
+    TrialCreated,
+    SegmentStarted,
+    EpochDone,
+    SegmentFinished,
+    SegmentFailed,
+    TrialFinished,
+)
+
+
+def _apply(
+    record: TrialRecord, details: TrialDetails, event: Event, time: str
+) -> tuple[TrialRecord, TrialDetails]:
+    """Return record and details of a trial after one event of its current attempt."""
+    if isinstance(event, SegmentStarted):
+        return _started(record, details, event)
+    if isinstance(event, EpochDone):
+        return _epoch(record, details, event)
+    if isinstance(event, SegmentFinished):
+        return _segment_finished(record, event), details
+    if isinstance(event, SegmentFailed):
+        lost = int(event.kind is Outcome.FAILED_LOST_WORKER)
+        details = replace(
+            details,
+            failures=(*details.failures, event),
+            lost_workers=details.lost_workers + lost,
+        )
+        return replace(record, running=False, message=event.message), details
+    if isinstance(event, TrialFinished):
+        record = replace(
+            record,
+            outcome=event.outcome,
+            bundle=event.bundle or record.bundle,
+            message=event.message,
+            running=False,
+        )
+        return record, replace(details, ended=time)
+    return record, details
+
+
+def _started(
+    record: TrialRecord, details: TrialDetails, event: SegmentStarted
+) -> tuple[TrialRecord, TrialDetails]:
+    """Forget the epochs beyond the checkpoint that the new attempt starts from."""
+    keep = event.from_epoch
+    record = replace(
+        record,
+        attempts=event.attempt,
+        target_epoch=event.until_epoch,
+        last_epoch=keep,
+        last_checkpoint=event.checkpoint,
+        running=True,
+        epoch_values={e: v for e, v in record.epoch_values.items() if e <= keep},
+        rung_values={e: v for e, v in record.rung_values.items() if e <= keep},
+    )
+    curve = {e: m for e, m in details.curve.items() if e <= keep}
+    return record, replace(details, curve=curve, folder=event.folder)
+
+
+def _epoch(
+    record: TrialRecord, details: TrialDetails, event: EpochDone
+) -> tuple[TrialRecord, TrialDetails]:
+    values = dict(record.epoch_values)
+    value = event.metrics.get(OBJECTIVE)
+    if value is not None:
+        values[event.epoch] = float(value)
+    record = replace(
+        record,
+        epoch_values=values,
+        last_epoch=max(record.last_epoch, event.epoch),
+        last_checkpoint=event.checkpoint or record.last_checkpoint,
+    )
+    curve = {**details.curve, event.epoch: event.metrics}
+    return record, replace(details, curve=curve)
+
+
+def _segment_finished(record: TrialRecord, event: SegmentFinished) -> TrialRecord:
+    rungs = dict(record.rung_values)
+    value = objective_at(record.epoch_values, event.epoch)
+    if value is not None:
+        rungs[event.epoch] = value
+    return replace(
+        record,
+        rung_values=rungs,
+        last_epoch=event.epoch,
+        last_checkpoint=event.checkpoint or record.last_checkpoint,
+        bundle=event.bundle or record.bundle,
+        running=False,
+    )
