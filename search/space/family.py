@@ -1,0 +1,149 @@
+"""Checks a space against its family by building the configurations it can propose."""
+
+from collections.abc import Iterator, Mapping
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from search.space.space import Space
+from search.space.values import Value
+from sitenet_core.config import (
+    Problem,
+    TrialConfig,
+    flatten,
+    merge,
+    nearest,
+    problems_of,
+    unflatten,
+)
+from sitenet_core.config.located import Location
+
+_NOT_SAMPLED = {
+    "family": "a space belongs to one family",
+    "training.epochs": "how long a trial trains is decided by the study and scheduler",
+    "training.seed": "a seed is no hyperparameter: the best one is luck",
+}
+_N_SAMPLES = 64
+
+
+def leaf_keys(config_class: type[BaseModel], prefix: str = "") -> tuple[str, ...]:
+    """Return the dotted keys of every value, sections left out, of `config_class`."""
+    keys: list[str] = []
+    for name, field in config_class.model_fields.items():
+        section = _section(field.annotation)
+        if section is None:
+            keys.append(prefix + name)
+        else:
+            keys.extend(leaf_keys(section, f"{prefix}{name}."))
+    return tuple(keys)
+
+
+def family_problems(space: Space, config_class: type[TrialConfig]) -> list[Problem]:
+    """Return what the family has against `space`, empty if all of it can be trained.
+
+    Names and preset are looked up. Then every bound and every choice, around several
+    base points, every known-good configuration and 64 random ones must be valid
+    configurations whose values come out as they went in.
+    """
+    problems = _name_problems(space, config_class)
+    if space.preset not in config_class.presets:
+        hint = nearest(space.preset, config_class.presets)
+        problems.append(Problem(("preset",), f"unknown preset; {hint}"))
+    if problems:
+        return problems
+    found: dict[Location, Problem] = {}
+    for place, flat in _probes(space):
+        for problem in _probe_problems(space, config_class, place, flat):
+            found.setdefault(problem.location, problem)
+    return list(found.values())
+
+
+def _name_problems(space: Space, config_class: type[TrialConfig]) -> list[Problem]:
+    keys = leaf_keys(config_class)
+    problems = []
+    for part in ("fixed", "parameters"):
+        for name in getattr(space, part):
+            if name in keys and not (part == "parameters" and name in _NOT_SAMPLED):
+                continue
+            if name in _NOT_SAMPLED:
+                message = f"cannot be sampled: {_NOT_SAMPLED[name]}"
+            elif below := [key for key in keys if key.startswith(f"{name}.")]:
+                message = f"is a section; name one of its keys: {', '.join(below)}"
+            else:
+                message = (
+                    f"is not a key of family {space.family}; {nearest(name, keys)}"
+                )
+            problems.append(Problem((part, name), message))
+    return problems
+
+
+def _probes(space: Space) -> Iterator[tuple[Location, dict[str, Value]]]:
+    """Yield configurations and the place to blame for each."""
+    for index, known in enumerate(space.known_good):
+        yield ("known_good", index), space.resolve(known)
+    generator = np.random.default_rng(0)
+    n_parameters = len(space.parameters)
+    bases = [[0.0] * n_parameters, [np.nextafter(1, 0)] * n_parameters]
+    bases += generator.random((6, n_parameters)).tolist()
+    for base in bases:
+        pairs = zip(space.parameters.items(), base, strict=True)
+        values: dict[str, Value] = {n: p.from_unit(unit) for (n, p), unit in pairs}
+        for name, parameter in space.parameters.items():
+            for part, extreme in parameter.extremes.items():
+                place: Location = ("parameters", name, *_parts(part))
+                yield place, space.resolve(values | {name: extreme})
+    for _ in range(_N_SAMPLES):
+        yield ("parameters",), space.sample(generator)
+
+
+def _probe_problems(
+    space: Space,
+    config_class: type[TrialConfig],
+    place: Location,
+    flat: Mapping[str, Value],
+) -> Iterator[Problem]:
+    changes = merge(unflatten(space.fixed), unflatten(flat))
+    try:
+        config = config_class.from_preset(space.preset, changes)
+    except ValidationError as error:
+        for problem in problems_of(config_class, error):
+            key = ".".join(str(part) for part in problem.location)
+            yield Problem(_blame(space, place, key), f"{key}: {problem.message}")
+        return
+    result = flatten(config.model_dump())
+    for name, value in flat.items():
+        if type(result[name]) is not type(value) and not _is_whole(result[name], value):
+            message = f"{value!r} is read as {result[name]!r} by the family; write that"
+            yield Problem(_blame(space, place, name), message)
+
+
+def _blame(space: Space, place: Location, key: str) -> Location:
+    """Return the place in the file that made the family refuse `key`."""
+    if place[:2] == ("parameters", key) or place[0] == "known_good":
+        return place
+    if key in space.fixed:
+        return ("fixed", key)
+    under = [name for name in space.parameters if f"{name}.".startswith(f"{key}.")]
+    return ("parameters", under[-1]) if under else ("parameters",)
+
+
+def _is_whole(result: Value, value: Value) -> bool:
+    """Return whether an integer was taken for the number it is (1 → 1.0)."""
+    return isinstance(result, float) and type(value) is int and result == value
+
+
+def _parts(part: str) -> tuple[str | int, ...]:
+    key, _, index = part.partition(".")
+    return (key, int(index)) if index else (key,)
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    options = [annotation]
+    if get_origin(annotation) in {Union, UnionType}:
+        options = [a for a in get_args(annotation) if a is not NoneType]
+    for option in options:
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return option
+    return None
