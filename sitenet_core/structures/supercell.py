@@ -1,0 +1,77 @@
+"""The supercell with at most `max_atoms` atoms that a crystal is seen in.
+
+Site-Net, arXiv:2209.08190, section 3.2: a supercell as nearly cubic as the primitive
+lattice and the atom limit allow.
+"""
+
+from math import ceil, sqrt
+
+import numpy as np
+
+from sitenet_core.errors import StructureError
+
+TIE = 1e-6
+"""Two lengths this close, relatively, and a rounding this close to ½, are ties."""
+
+
+def scaling_matrix(
+    lattice: np.ndarray, n_sites: int, max_atoms: int, tie: float = TIE
+) -> np.ndarray:
+    """Return the integer matrix M (3, 3) whose supercell lattice is `M @ lattice`.
+
+    `lattice` = R·Q with R upper triangular and Q orthogonal; T = R⁻¹ with unit
+    diagonal makes the rows of `T @ lattice` orthogonal, with lengths l. Repeat the
+    shortest (s_k·l_k) once more while the atoms stay within `max_atoms`, then
+    M = rint(diag(s)·T). det M = s₁·s₂·s₃. A cell with more than `max_atoms` sites keeps
+    det M = 1. The first of equal lengths is repeated; halves are rounded toward zero.
+
+    Raises:
+        StructureError: if the lattice vectors lie in a plane.
+    """
+    unit, lengths = _orthogonalising(lattice)
+    repeats = _repeats(lengths, n_sites, max_atoms, tie)
+    return np.array(
+        [
+            [_round(s * x, tie) for x in row]
+            for s, row in zip(repeats, unit, strict=True)
+        ],
+        dtype=np.int64,
+    )
+
+
+def _orthogonalising(lattice: np.ndarray) -> tuple[list[list[float]], list[float]]:
+    """Return T and the lengths |R_kk|, by Gram-Schmidt from the last vector up."""
+    a, b, c = (np.asarray(v, dtype=np.float64) for v in lattice)
+    bc = float(b @ c) / float(c @ c)
+    across = b - bc * c
+    ab = float(a @ across) / float(across @ across)
+    ac = float(a @ c) / float(c @ c)
+    rest = a - ab * across - ac * c
+    lengths = [sqrt(float(v @ v)) for v in (rest, across, c)]
+    if not min(lengths) > 0:
+        raise StructureError(
+            "the lattice vectors lie in a plane, so that the cell has no volume; "
+            "check the lattice parameters"
+        )
+    unit = [[1.0, -ab, ab * bc - ac], [0.0, 1.0, -bc], [0.0, 0.0, 1.0]]
+    return unit, lengths
+
+
+def _repeats(
+    lengths: list[float], n_sites: int, max_atoms: int, tie: float
+) -> list[int]:
+    repeats = [1, 1, 1]
+    while True:
+        scaled = [s * x for s, x in zip(repeats, lengths, strict=True)]
+        limit = min(scaled) * (1 + tie)
+        shortest = next(k for k, x in enumerate(scaled) if x <= limit)
+        repeats[shortest] += 1
+        if n_sites * repeats[0] * repeats[1] * repeats[2] > max_atoms:
+            repeats[shortest] -= 1
+            return repeats
+
+
+def _round(value: float, tie: float) -> int:
+    """Return the nearest integer, the one nearer zero within `tie` of a half."""
+    size = ceil(abs(value) - 0.5 - tie)
+    return size if value > 0 else -size
