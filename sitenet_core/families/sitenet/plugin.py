@@ -1,0 +1,110 @@
+"""Site-Net as a model family.
+
+torch is imported when a batch or a module is made, so that workers that only featurise
+and commands that only read configurations stay light.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sitenet_core.config import StrictModel, TrialConfig
+from sitenet_core.data.schema import ArraySpec, FeatureArrays
+from sitenet_core.errors import ConfigError
+from sitenet_core.families.protocol import Cost, ModelMeta
+from sitenet_core.families.sitenet.config import SiteNetConfig
+from sitenet_core.families.sitenet.cost import cost
+from sitenet_core.families.sitenet.featurise import (
+    FEATURE_VERSION,
+    SCHEMA,
+    featurise,
+)
+from sitenet_core.families.sitenet.settings import CellSettings
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from sitenet_core.families.sitenet.batch import CrystalBatch
+    from sitenet_core.models.sitenet.network import SiteNet
+
+
+class SiteNetFamily:
+    """The plug-in; stateless, so that it pickles as its class."""
+
+    name: str = "sitenet"
+    Config: type[TrialConfig] = SiteNetConfig
+    schema: Sequence[ArraySpec] = SCHEMA
+    feature_version: int = FEATURE_VERSION
+    default_settings: StrictModel = CellSettings()
+
+    def settings(self, config: TrialConfig) -> StrictModel:
+        """Return the cell section of `config`, all that a store depends on."""
+        return _own(config).cell
+
+    def featurise(
+        self, structure: "Structure", settings: StrictModel
+    ) -> dict[str, np.ndarray]:
+        """Return the arrays of `SCHEMA` for one crystal.
+
+        Raises:
+            StructureError: if this crystal cannot be taken.
+        """
+        if not isinstance(settings, CellSettings):
+            raise TypeError(f"Site-Net needs CellSettings, not {type(settings)}")
+        return featurise(structure, settings)
+
+    def collate(
+        self, records: Sequence[FeatureArrays], targets: np.ndarray | None
+    ) -> "CrystalBatch":
+        """Return one batch; `targets` (n_crystals, n_targets), None to predict."""
+        from sitenet_core.families.sitenet.collate import collate
+
+        return collate(records, targets)
+
+    def build(self, config: TrialConfig, meta: ModelMeta) -> "SiteNet":
+        """Return the module with fresh weights from torch's random generator."""
+        import torch
+
+        from sitenet_core.features.elements import element_table, standardised
+        from sitenet_core.models.sitenet.network import OutputSection, SiteNet
+
+        own = _own(config)
+        table = element_table()
+        if own.features.scaling == "standard":
+            table = standardised(table)
+        output = OutputSection(
+            n_targets=meta.n_targets,
+            non_negative=meta.target.clamp == "non_negative",
+        )
+        return SiteNet(own.model, torch.from_numpy(table), output)
+
+    def cost(
+        self, sizes: Mapping[str, np.ndarray], config: TrialConfig
+    ) -> Sequence[Cost]:
+        """Return the cost of each crystal; reads `n_unique_sites` and `n_pairs`."""
+        return cost(sizes, _own(config))
+
+    def batch_budget(self, config: TrialConfig) -> tuple[str, int]:
+        """Return what a batch is filled with and up to which total.
+
+        Unique sites are those of the primitive cell, whatever is merged.
+        """
+        batch = _own(config).batch
+        if batch.unique_sites is not None:
+            return "n_unique_sites", batch.unique_sites
+        if batch.crystals is not None:
+            return "crystals", batch.crystals
+        raise ConfigError("batch: neither unique_sites nor crystals is a number")
+
+
+def _own(config: TrialConfig) -> SiteNetConfig:
+    if not isinstance(config, SiteNetConfig):
+        raise ConfigError(
+            f"family: this is a configuration of {config.family!r}; family 'sitenet' "
+            "builds only its own"
+        )
+    return config
+
+
+FAMILY = SiteNetFamily()
