@@ -131,6 +131,16 @@ class PromotionStarted(Event):
     plan: dict[str, JsonValue]
 
 
+class PromotionEpoch(Event):
+    """An epoch of a long training ended and its checkpoint is on disk."""
+
+    event: ClassVar[str] = "promotion_epoch"
+    model: str
+    """`winner`, or a reference as the study names it (`preset:paper`)."""
+    epoch: int = Field(ge=1)
+    metrics: Metrics
+
+
 class PromotionTrained(Event):
     """The long training, or a reference's, has left a bundle."""
 
@@ -138,6 +148,13 @@ class PromotionTrained(Event):
     model: str
     bundle: str
     metrics: Metrics
+
+
+class PromotionTesting(Event):
+    """From here on the test set counts as seen, whether or not a result follows."""
+
+    event: ClassVar[str] = "promotion_testing"
+    models: list[str]
 
 
 class PromotionTested(Event):
@@ -168,7 +185,9 @@ _EVENTS: tuple[type[Event], ...] = (
     SegmentFailed,
     TrialFinished,
     PromotionStarted,
+    PromotionEpoch,
     PromotionTrained,
+    PromotionTesting,
     PromotionTested,
     PromotionRegistered,
 )

@@ -10,9 +10,11 @@ from search.journal.events import (
     EpochDone,
     Event,
     Metrics,
+    PromotionEpoch,
     PromotionRegistered,
     PromotionStarted,
     PromotionTested,
+    PromotionTesting,
     PromotionTrained,
     SegmentFailed,
     SegmentFinished,
@@ -30,7 +32,14 @@ from sitenet_core.errors import InfrastructureError
 
 OBJECTIVE = "val_mae"
 """The metric that every study minimises."""
-Promotion = PromotionStarted | PromotionTrained | PromotionTested | PromotionRegistered
+Promotion = (
+    PromotionStarted
+    | PromotionEpoch
+    | PromotionTrained
+    | PromotionTesting
+    | PromotionTested
+    | PromotionRegistered
+)
 
 
 @dataclass(frozen=True)
