@@ -1,1 +1,17 @@
-"""Package."""
+"""Which segment runs next: pure functions of the records, without Ray."""
+
+from search.engine.schedulers.asha import Asha
+from search.engine.schedulers.factory import SCHEDULERS, make_scheduler
+from search.engine.schedulers.none import FullTraining
+from search.engine.schedulers.protocol import Continue, Decision, NewTrial, Scheduler
+
+__all__ = [
+    "SCHEDULERS",
+    "Asha",
+    "Continue",
+    "Decision",
+    "FullTraining",
+    "NewTrial",
+    "Scheduler",
+    "make_scheduler",
+]

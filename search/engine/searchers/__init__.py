@@ -1,1 +1,7 @@
-"""Package."""
+"""What is tried next: ask/tell over the journal's records, without Ray."""
+
+from search.engine.searchers.factory import SEARCHERS, make_searcher
+from search.engine.searchers.proposal import Proposal, next_proposal
+from search.engine.searchers.protocol import Searcher
+
+__all__ = ["SEARCHERS", "Proposal", "Searcher", "make_searcher", "next_proposal"]

@@ -1,0 +1,41 @@
+"""No scheduler: every trial is trained to its full length."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search.engine.schedulers.protocol import (
+    Decision,
+    NewTrial,
+    continue_interrupted,
+    waiting_at_a_rung,
+)
+from search.journal.records import TrialRecord
+
+
+@dataclass(frozen=True)
+class FullTraining:
+    """One rung: the last epoch."""
+
+    epochs: int
+    """Length of a full trial."""
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The last epoch alone."""
+        return (self.epochs,)
+
+    def next_segment(
+        self, records: Sequence[TrialRecord], *, may_create: bool = True
+    ) -> Decision:
+        """Return the first interrupted trial, else a new one if the budget allows."""
+        interrupted = continue_interrupted(records, self.epochs)
+        if interrupted is not None:
+            return interrupted
+        return NewTrial(self.epochs) if may_create else None
+
+    def stopped(self, records: Sequence[TrialRecord]) -> tuple[int, ...]:
+        """Return the trials that were promised fewer epochs than a full trial has.
+
+        There are none unless the study was lengthened between two sessions.
+        """
+        return waiting_at_a_rung(records, self.epochs)

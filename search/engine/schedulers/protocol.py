@@ -1,0 +1,81 @@
+"""What a scheduler is: it reads the records and says which segment runs next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from search.journal.records import TrialRecord
+
+
+@dataclass(frozen=True)
+class Continue:
+    """Train trial `trial` on, from its last checkpoint to the end of `until_epoch`."""
+
+    trial: int
+    until_epoch: int
+
+
+@dataclass(frozen=True)
+class NewTrial:
+    """Ask the searcher for a configuration and train it to `until_epoch`."""
+
+    until_epoch: int
+
+
+Decision = Continue | NewTrial | None
+"""None: nothing can be started now. With segments running, ask again when one ends;
+with none running, the study is over."""
+
+
+class Scheduler(Protocol):
+    """Pure over the records: no state, no clock, no random numbers."""
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs at which trials are compared, ascending; the last is a full trial."""
+        ...
+
+    def next_segment(
+        self, records: Sequence[TrialRecord], *, may_create: bool = True
+    ) -> Decision:
+        """Return what a free slot does.
+
+        Interrupted trials (see `TrialRecord.interrupted`) always go on first, so that
+        a resumed study does what the uninterrupted one would have done.
+
+        Args:
+            records: every trial of the study, in order of number.
+            may_create: whether the budget allows one more trial.
+        """
+        ...
+
+    def stopped(self, records: Sequence[TrialRecord]) -> tuple[int, ...]:
+        """Return the trials that end as `stopped` when the study is over.
+
+        These are the unfinished ones that wait at a rung below the last.
+        """
+        ...
+
+
+def continue_interrupted(
+    records: Sequence[TrialRecord], first_rung: int
+) -> Continue | None:
+    """Return the continuation of the first interrupted trial, None if there is none."""
+    for record in records:
+        if record.interrupted:
+            return Continue(record.number, record.target_epoch or first_rung)
+    return None
+
+
+def waiting_at_a_rung(
+    records: Sequence[TrialRecord], last_rung: int
+) -> tuple[int, ...]:
+    """Return the unfinished trials that wait below `last_rung` for a promotion."""
+    return tuple(
+        record.number
+        for record in records
+        if record.outcome is None
+        and not record.running
+        and not record.interrupted
+        and record.last_epoch < last_rung
+    )

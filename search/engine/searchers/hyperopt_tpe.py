@@ -1,0 +1,120 @@
+"""HyperOpt's tree-structured Parzen estimator behind our contract.
+
+Bergstra et al., *Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011, Section 4.
+This is the only module that imports hyperopt. It uses `tpe.suggest` alone: the history
+is rebuilt from the records at every proposal, so nothing is kept between two of them.
+
+A space becomes one flat hyperopt label per parameter, in raw coordinates (see
+`search.space.parameters`): `uniform` over the cells of an integer, `uniform` or
+`loguniform` for a float, `randint` over the indices of a choice. Conditions are not
+told to hyperopt. Its densities are independent per label and learn from the trials
+that list a value for the label, and a trial lists values for its active parameters
+only; an inactive parameter that is proposed is dropped by `Space.from_raw`. So this
+model is the one that nested spaces would give, without the cost of their graph.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from hyperopt import hp, tpe, trials_from_docs
+from hyperopt.base import JOB_STATE_DONE, Domain
+
+from search.engine.searchers.protocol import generator
+from search.engine.searchers.told import Told, tell
+from search.journal.records import TrialRecord
+from search.space.parameters import ChoiceParameter, FloatParameter, Parameter
+from search.space.space import Space
+from search.space.values import Value
+
+_TPE_STREAM = 2
+
+
+class HyperoptSearcher:
+    """TPE with hyperopt's own settings, told one rung, penalties and a liar.
+
+    The compiled space is kept between calls as a pure function of the space.
+    """
+
+    def __init__(self, startup_trials: int = 20) -> None:
+        self._startup_trials = startup_trials
+        self._compiled: tuple[str, Domain] | None = None
+
+    def propose(
+        self, space: Space, history: Sequence[TrialRecord], *, trial: int, seed: int
+    ) -> dict[str, Value]:
+        """Return TPE's proposal, or a random configuration.
+
+        Random are the trials whose number is below `startup_trials`, and those asked
+        for while no trial has a value.
+        """
+        numbers = generator(seed, trial)
+        told = tell(history, len(space.parameters))
+        if trial < self._startup_trials or not told:
+            return space.sample(numbers)
+        documents = [_document(space, entry) for entry in told]
+        (proposed,) = tpe.suggest(
+            [1 + max(trial, *(entry.record.number for entry in told))],
+            self._domain(space),
+            trials_from_docs(documents, validate=False),
+            int(generator(seed, trial, _TPE_STREAM).integers(2**31)),
+            n_startup_jobs=0,
+            verbose=False,
+        )
+        raw = {name: values[0] for name, values in proposed["misc"]["vals"].items()}
+        return space.from_raw(raw)
+
+    def _domain(self, space: Space) -> Domain:
+        if self._compiled is None or self._compiled[0] != space.digest:
+            self._compiled = (space.digest, compile_space(space))
+        return self._compiled[1]
+
+
+def compile_space(space: Space) -> Domain:
+    """Return `space` as a hyperopt domain with one label per parameter."""
+    labels = {name: _label(name, p) for name, p in space.parameters.items()}
+    return Domain(_never_called, labels)
+
+
+def _label(name: str, parameter: Parameter) -> Any:
+    if isinstance(parameter, ChoiceParameter):
+        return hp.randint(name, parameter.size)
+    if not isinstance(parameter, FloatParameter):
+        # The cells [value - ½, value + ½): every integer has the same width.
+        return hp.uniform(name, parameter.low - 0.5, parameter.high + 0.5)
+    if parameter.log:
+        return hp.loguniform(name, math.log(parameter.low), math.log(parameter.high))
+    return hp.uniform(name, parameter.low, parameter.high)
+
+
+def _document(space: Space, told: Told) -> dict[str, Any]:
+    """Return a told trial in hyperopt's form."""
+    number, flat = told.record.number, told.record.configuration
+    active = set(space.active(flat))
+    raw = {
+        name: [parameter.to_raw(flat[name])] if name in active else []
+        for name, parameter in space.parameters.items()
+    }
+    return {
+        "tid": number,
+        "state": JOB_STATE_DONE,
+        "result": {"status": "ok", "loss": told.loss},
+        "misc": {
+            "tid": number,
+            "cmd": None,
+            "idxs": {name: [number] * len(values) for name, values in raw.items()},
+            "vals": raw,
+        },
+        "spec": None,
+        "owner": None,
+        "book_time": None,
+        "refresh_time": None,
+        "exp_key": None,
+        "version": 0,
+    }
+
+
+def _never_called(_configuration: object) -> float:
+    """Stand in for the objective, which hyperopt asks for and `suggest` never calls."""
+    return np.nan

@@ -1,0 +1,84 @@
+"""What a model-based searcher is told of the history: one number per trial.
+
+* **One rung.** Values of different rungs are never mixed: a loss after two epochs says
+  little beside one after fifty. Modelled is the deepest rung with enough trials (one
+  more than the space has parameters; Falkner et al., *BOHB*, ICML 2018,
+  arXiv:1807.01774, Algorithm 2), or, as long as none has, the rung with the most.
+* **Failures** are told, at every rung, as a finite penalty: the worst value plus the
+  spread between best and worst. A searcher that never hears of them keeps proposing
+  beside them. `Outcome` says which failures count.
+* **Running trials** without a value yet are told as the worst value (a liar): they
+  push the next proposals away from themselves, and never attract them.
+* Trials that wait at or ended at a lower rung, and those that nobody can blame
+  (cancelled, broken data), are not told.
+* Over 500 trials, the 50 best and the newest others are told, so that the time of a
+  proposal stays bounded.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search.journal.records import TrialRecord
+
+MAX_TOLD = 500
+_ALWAYS_BEST = 50
+
+
+@dataclass(frozen=True)
+class Told:
+    """A trial and the one finite number that stands for it."""
+
+    record: TrialRecord
+    loss: float
+
+
+def tell(history: Sequence[TrialRecord], n_parameters: int) -> list[Told]:
+    """Return what the searcher learns from, in order of trial number.
+
+    Empty if no trial has a value at any rung: then nothing can be learned, failures
+    included, since there is no success to tell them from.
+    """
+    rung = modelled_rung(history, n_parameters)
+    if rung is None:
+        return []
+    values = {r.number: r.rung_values[rung] for r in history if _has_value(r, rung)}
+    best, worst = min(values.values()), max(values.values())
+    penalty = worst + (worst - best or abs(worst) or 1.0)
+    told: list[Told] = []
+    for record in sorted(history, key=lambda r: r.number):
+        if record.number in values:
+            told.append(Told(record, values[record.number]))
+        elif record.outcome is not None and record.outcome.penalised:
+            told.append(Told(record, penalty))
+        elif record.running:
+            told.append(Told(record, worst))
+    return _bounded(told)
+
+
+def modelled_rung(history: Sequence[TrialRecord], n_parameters: int) -> int | None:
+    """Return the rung whose values are modelled; None if no trial has any."""
+    counts = Counter(
+        rung for r in history for rung in r.rung_values if _has_value(r, rung)
+    )
+    enough = [rung for rung, count in counts.items() if count > n_parameters]
+    if enough:
+        return max(enough)
+    return max(counts, key=lambda rung: (counts[rung], rung), default=None)
+
+
+def _has_value(record: TrialRecord, rung: int) -> bool:
+    if record.outcome is not None and record.outcome.is_failure:
+        return False
+    return math.isfinite(record.rung_values.get(rung, math.nan))
+
+
+def _bounded(told: list[Told]) -> list[Told]:
+    if len(told) <= MAX_TOLD:
+        return told
+    ranked = sorted(told, key=lambda t: (t.loss, t.record.number))
+    best = {t.record.number for t in ranked[:_ALWAYS_BEST]}
+    others = [t.record.number for t in told if t.record.number not in best]
+    kept = best | set(others[-(MAX_TOLD - _ALWAYS_BEST) :])
+    return [t for t in told if t.record.number in kept]
