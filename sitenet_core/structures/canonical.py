@@ -2,7 +2,8 @@
 
 The rule of `supercell.scaling_matrix` depends on the ordered basis of the primitive
 lattice. Niggli or Minkowski reduction alone does not fix that basis: where lengths or
-angles tie, rotation, rounding and the input's basis decide. `cell.reduction: canonical`:
+angles tie, rotation, rounding and the input's basis decide. So `cell.reduction:
+canonical` goes further:
 
 1. Minkowski-reduce the primitive lattice, so that the lengths of the basis vectors are
    its successive minima.
@@ -21,6 +22,7 @@ network the same input.
 
 import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,6 +30,9 @@ from sitenet_core.structures.cell import Crystal
 from sitenet_core.structures.fingerprint import smallest, smallest_supercells
 from sitenet_core.structures.lattice import hermite_normal_form, minkowski_basis
 from sitenet_core.structures.supercell import scaling_matrix
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 LENGTH_TIE = 1e-4
 """Lengths that differ by less than this part of the shortest one tie."""
@@ -51,10 +56,19 @@ class Supercell:
     """Distinct sublattices among which the fingerprint decided."""
 
 
-def reduced_crystal(crystal: Crystal) -> Crystal:
-    """Return the crystal in one of its reduced bases (step 2, the first that ties)."""
-    reduced = crystal.in_basis(minkowski_basis(crystal.lattice))
-    return reduced.in_basis(reduced_bases(reduced.lattice)[0])
+def reduced_structure(structure: "Structure") -> "Structure":
+    """Return the structure in a reduced basis of its lattice (one of step 2).
+
+    Raises:
+        StructureError: if the structure has no arrays, or no volume.
+    """
+    from pymatgen.core import Lattice, Structure
+
+    crystal = Crystal.from_structure(structure)
+    crystal = crystal.in_basis(minkowski_basis(crystal.lattice))
+    crystal = crystal.in_basis(reduced_bases(crystal.lattice)[0])
+    species = [site.specie for site in structure]
+    return Structure(Lattice(crystal.lattice), species, crystal.frac)
 
 
 def canonical_supercell(crystal: Crystal, max_atoms: int) -> Supercell:
@@ -98,7 +112,8 @@ def reduced_bases(lattice: np.ndarray) -> np.ndarray:
     triples = np.stack(np.meshgrid(*slots, indexing="ij"), axis=-1).reshape(-1, 3)
     bases = coefficients[triples]
     bases = bases[np.abs(np.rint(np.linalg.det(bases))) == 1]
-    return bases[smallest(_cosines(bases @ lattice), COSINE_TIE)]
+    tied: np.ndarray = bases[smallest(_cosines(bases @ lattice), COSINE_TIE)]
+    return tied
 
 
 def _cosines(lattices: np.ndarray) -> np.ndarray:

@@ -40,14 +40,15 @@ class SupercellMetric:
         `delta + cosets[k]`.
         """
         images = self.cosets @ self.to_supercell
-        wrapped = (delta @ self.to_supercell)[:, None, :] + images[None, :, :]
-        wrapped = np.ascontiguousarray(wrapped.reshape(-1, 3).T)
-        wrapped -= np.rint(wrapped)
-        squares = np.empty(wrapped.shape[1])
-        for start in range(0, len(squares), CHUNK):
-            part = slice(start, start + CHUNK)
-            squares[part] = self._shortest(wrapped[:, part])
-        return np.sqrt(squares).reshape(len(delta), len(self.cosets))
+        origins = delta @ self.to_supercell
+        out = np.empty((len(delta), len(images)))
+        step = max(1, CHUNK // len(images))
+        for start in range(0, len(delta), step):
+            part = slice(start, start + step)
+            wrapped = (origins[part, None, :] + images[None, :, :]).reshape(-1, 3).T
+            squares = self._shortest(wrapped - np.rint(wrapped))
+            out[part] = np.sqrt(squares).reshape(-1, len(images))
+        return out
 
     def _shortest(self, wrapped: np.ndarray) -> np.ndarray:
         """Return the smallest squared length (q,) of wrapped coordinates (3, q).
@@ -62,7 +63,9 @@ class SupercellMetric:
         gain -= np.einsum("ij,ij->i", neighbours, neighbours)[:, None]
         best = np.maximum(gain.max(axis=0), 0.0)
         # rounding may leave a zero distance slightly negative before the root
-        return np.maximum(np.einsum("ij,ij->j", position, position) - best, 0.0)
+        squares = np.einsum("ij,ij->j", position, position) - best
+        clipped: np.ndarray = np.maximum(squares, 0.0)
+        return clipped
 
 
 def pair_distances(crystal: Crystal, scaling: np.ndarray) -> np.ndarray:
@@ -90,4 +93,6 @@ def _negatives(cosets: np.ndarray, scaling: np.ndarray) -> np.ndarray:
     points = -cosets
     for k in range(3):
         points = points - (points[:, k] // form[k][k])[:, None] * np.array(form[k])
-    return (points[:, 0] * form[1][1] + points[:, 1]) * form[2][2] + points[:, 2]
+    widths = np.array([form[1][1] * form[2][2], form[2][2], 1])
+    index: np.ndarray = points @ widths
+    return index

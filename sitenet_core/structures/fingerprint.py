@@ -5,7 +5,8 @@ of the smallest value stay in, whatever their order. Stages, from coarse to exac
 
 * sorted distances of each pair of species, within `COARSE`;
 * the same within `FINE`;
-* colour refinement (1-WL with continuous colours) on the graph of all pairs: it sees what the network sees, so candidates that still tie are equal for it.
+* colour refinement (1-WL with continuous colours) on the graph of all pairs: it sees
+  what the network sees, so candidates that still tie are equal for it.
 
 The coarse stage makes the choice stable against the noise of rounded input files.
 """
