@@ -1,0 +1,125 @@
+"""The runs of a promotion: one child per model that was trained or tested in it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from search.journal.events import (
+    Metrics,
+    PromotionEpoch,
+    PromotionRegistered,
+    PromotionStarted,
+    PromotionTested,
+    PromotionTrained,
+)
+from search.journal.state import StudyState
+from search.tracking.views import (
+    Artifact,
+    Point,
+    RunView,
+    Status,
+    curve_points,
+    milliseconds,
+    parameters,
+)
+
+WINNER = "winner"
+RESULT_FILES = ("result.json", "table.md")
+
+
+def promotion_key(model: str) -> str:
+    """Return the key of the run of `model`."""
+    return f"promotion-{model}"
+
+
+def promotion_views(
+    state: StudyState, folder: Path, tags: Mapping[str, str]
+) -> list[RunView]:
+    """Return one view per model of the promotion; none before it has started."""
+    started = next(
+        (e for e in state.promotion if isinstance(e, PromotionStarted)), None
+    )
+    if started is None:
+        return []
+    models = started.plan["models"]
+    if not isinstance(models, dict):
+        return []
+    return [
+        _view(state, model, dict(configuration or {}), folder, tags)  # type: ignore[arg-type]
+        for model, configuration in models.items()
+    ]
+
+
+def _view(
+    state: StudyState,
+    model: str,
+    configuration: Mapping[str, object],
+    folder: Path,
+    tags: Mapping[str, str],
+) -> RunView:
+    started = next(e for e in state.promotion if isinstance(e, PromotionStarted))
+    start_ms = milliseconds(str(started.plan["started"]))
+    curve = {
+        event.epoch: event.metrics
+        for event in state.promotion
+        if isinstance(event, PromotionEpoch) and event.model == model
+    }
+    points = list(curve_points(curve, start_ms))
+    last_ms = max((p.time_ms for p in points), default=start_ms)
+    tested = _tested(state, model)
+    for name, value in (tested or {}).items():
+        if value is not None:
+            points.append(Point(f"test_{name}", float(value), len(curve), last_ms))
+    status = _status(state, tested is not None)
+    return RunView(
+        key=promotion_key(model),
+        name=f"promotion: {model}",
+        start_ms=start_ms,
+        status=status,
+        end_ms=None if status == "RUNNING" else last_ms,
+        tags={**tags, **_tags(state, model, started)},
+        params=parameters(configuration),
+        points=tuple(points),
+        artifacts=_artifacts(state, model, folder),
+    )
+
+
+def _tested(state: StudyState, model: str) -> Metrics | None:
+    for event in state.promotion:
+        if isinstance(event, PromotionTested) and event.model == model:
+            return event.metrics
+    return None
+
+
+def _status(state: StudyState, finished: bool) -> Status:  # noqa: FBT001 - read as a word
+    if finished:
+        return "FINISHED"
+    return "RUNNING" if state.session_open else "KILLED"
+
+
+def _tags(state: StudyState, model: str, started: PromotionStarted) -> dict[str, str]:
+    tags = {"promotion": model}
+    for name in ("train_on", "epochs", "seed"):
+        if name in started.plan:
+            tags[name] = str(started.plan[name])
+    if model != WINNER:
+        return tags
+    tags["trial"] = str(started.trial)
+    for event in state.promotion:
+        if isinstance(event, PromotionRegistered):
+            tags["registered_model"] = f"{event.name} version {event.version}"
+    return tags
+
+
+def _artifacts(state: StudyState, model: str, folder: Path) -> tuple[Artifact, ...]:
+    found = [
+        Artifact(folder / event.bundle, "bundle")
+        for event in state.promotion
+        if isinstance(event, PromotionTrained)
+        and event.model == model
+        and event.bundle
+        and (folder / event.bundle).is_dir()
+    ]
+    if model == WINNER and _tested(state, model) is not None:
+        results = [folder / "promotion" / name for name in RESULT_FILES]
+        found += [Artifact(path) for path in results if path.is_file()]
+    return tuple(found)

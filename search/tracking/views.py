@@ -1,0 +1,205 @@
+"""What MLflow should show, computed from the journal's state and from nothing else.
+
+One study is one parent run; each trial, and each model of a promotion, is a child. The
+same journal always gives the same views, times included: that is what makes logging
+them twice harmless.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from search.journal.records import TrialRecord
+from search.journal.state import OBJECTIVE, StudyState, TrialDetails
+from search.trial.outcome import Outcome
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+STUDY_KEY = "study"
+_LONGEST_TAG = 4000
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one metric."""
+
+    name: str
+    value: float
+    step: int
+    """Epoch; for the study itself, number of trials that had ended."""
+    time_ms: int
+    """Milliseconds since 1970, UTC."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file or folder that belongs to a run."""
+
+    path: Path
+    folder: str | None = None
+    """Folder among the run's artifacts; None is their root."""
+
+
+@dataclass(frozen=True)
+class RunView:
+    """Everything that one run of MLflow should hold."""
+
+    key: str
+    """`study`, `trial-00003` or `promotion-…`: unique and lasting within a study."""
+    name: str
+    start_ms: int
+    status: Status
+    end_ms: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    points: tuple[Point, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal views."""
+        text = json.dumps(asdict(self), sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def study_identity(state: StudyState) -> str:
+    """Return what tells this study from every other one on the same server."""
+    return f"{state.name} {state.study_digest[:16]} {state.details[0].created}"
+
+
+def study_view(state: StudyState, folder: Path, tags: Mapping[str, str]) -> RunView:
+    """Return the parent run of a study with at least one trial.
+
+    Its metrics are counted in ended trials: the best value so far, and how many trials
+    ended in which way.
+    """
+    ended = max(d.ended or d.created for d in state.details.values())
+    return RunView(
+        key=STUDY_KEY,
+        name=state.name,
+        start_ms=milliseconds(state.details[0].created),
+        status=_study_status(state),
+        end_ms=None if state.session_open else milliseconds(ended),
+        tags={
+            **tags,
+            "study": state.name,
+            "study_digest": state.study_digest,
+            "space_digest": state.space_digest,
+            "session": str(state.session),
+        },
+        points=tuple(_progress(state)),
+        artifacts=_file(folder / "study.yaml"),
+    )
+
+
+def trial_view(
+    state: StudyState, number: int, folder: Path, tags: Mapping[str, str]
+) -> RunView:
+    """Return the child run of one trial; an inactive parameter is absent from it."""
+    trial, details = state.trials[number], state.details[number]
+    return RunView(
+        key=f"trial-{number:05d}",
+        name=f"trial {number}",
+        start_ms=milliseconds(details.created),
+        status=_trial_status(trial, open_session=state.session_open),
+        end_ms=_trial_end(details, open_session=state.session_open),
+        tags={**tags, **_trial_tags(trial, details)},
+        params=parameters(trial.configuration),
+        points=tuple(curve_points(details.curve, milliseconds(details.created))),
+        artifacts=_bundle(folder, trial.bundle),
+    )
+
+
+def parameters(configuration: Mapping[str, object]) -> dict[str, str]:
+    """Return MLflow's parameters of a flat configuration; a null one is absent."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in configuration.items()
+        if value is not None
+    }
+
+
+def curve_points(
+    curve: Mapping[int, Mapping[str, float | int | None]], start_ms: int
+) -> Iterator[Point]:
+    """Yield the points of a learning curve; their times count the training only."""
+    time_ms = float(start_ms)
+    for epoch, metrics in sorted(curve.items()):
+        time_ms += 1000 * (metrics.get("seconds") or 0)
+        for name, value in metrics.items():
+            if value is not None:
+                yield Point(name, float(value), epoch, round(time_ms))
+
+
+def _trial_tags(trial: TrialRecord, details: TrialDetails) -> dict[str, str]:
+    tags = {
+        "trial": str(trial.number),
+        "outcome": str(trial.outcome or "unfinished"),
+        "source": trial.source,
+        "seed": str(trial.seed),
+        "attempts": str(trial.attempts),
+        "message": trial.message[:_LONGEST_TAG],
+        "folder": details.folder or "",
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def _trial_status(trial: TrialRecord, *, open_session: bool) -> Status:
+    if trial.outcome is None:
+        return "RUNNING" if open_session else "KILLED"
+    if trial.outcome.is_failure:
+        return "FAILED"
+    return "KILLED" if trial.outcome is Outcome.CANCELLED else "FINISHED"
+
+
+def _trial_end(details: TrialDetails, *, open_session: bool) -> int | None:
+    """Return when a trial ended; one that waits for the next session has an end too."""
+    if details.ended is not None:
+        return milliseconds(details.ended)
+    if open_session:
+        return None
+    return milliseconds(details.created) + round(1000 * details.seconds)
+
+
+def _study_status(state: StudyState) -> Status:
+    if state.session_open:
+        return "RUNNING"
+    if state.ended == "interrupted":
+        return "KILLED"
+    return "FAILED" if state.ended == "error" else "FINISHED"
+
+
+def _progress(state: StudyState) -> Iterator[Point]:
+    ended = [(d.ended, n) for n, d in state.details.items() if d.ended is not None]
+    counts: Counter[str] = Counter()
+    best: float | None = None
+    for step, (time, number) in enumerate(sorted(ended), start=1):
+        trial = state.trials[number]
+        time_ms = milliseconds(time)
+        outcome = str(trial.outcome)
+        counts[outcome] += 1
+        if trial.outcome is Outcome.COMPLETED and trial.value is not None:
+            best = trial.value if best is None else min(best, trial.value)
+        if best is not None:
+            yield Point(f"best_{OBJECTIVE}", best, step, time_ms)
+        yield Point("trials_ended", step, step, time_ms)
+        yield Point(f"trials_{outcome}", counts[outcome], step, time_ms)
+
+
+def _file(path: Path) -> tuple[Artifact, ...]:
+    return (Artifact(path),) if path.is_file() else ()
+
+
+def _bundle(folder: Path, bundle: str | None) -> tuple[Artifact, ...]:
+    if bundle is None or not (folder / bundle).is_dir():
+        return ()
+    return (Artifact(folder / bundle, "bundle"),)
+
+
+def milliseconds(time: str) -> int:
+    """Return an ISO 8601 time of the journal as milliseconds since 1970."""
+    return round(datetime.fromisoformat(time).timestamp() * 1000)
