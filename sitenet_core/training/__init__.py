@@ -1,1 +1,21 @@
-"""Package."""
+"""Training: one function, `fit`, for trials and for the final long training."""
+
+from sitenet_core.training.fit import fit
+from sitenet_core.training.options import (
+    EpochRecord,
+    FitOptions,
+    FitResult,
+    OnEpoch,
+    TrainingData,
+)
+from sitenet_core.training.targets import target_values
+
+__all__ = [
+    "EpochRecord",
+    "FitOptions",
+    "FitResult",
+    "OnEpoch",
+    "TrainingData",
+    "fit",
+    "target_values",
+]

@@ -1,0 +1,259 @@
+"""A family and a store without crystals, to test training quickly and alone.
+
+A toy crystal is a bag of numbers; its target is their mean times two plus one. The
+network has batch norm, so that buffers are part of what is saved and resumed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sitenet_core.config import StrictModel, TargetConfig, TrialConfig
+from sitenet_core.data.schema import ArraySpec, FeatureArrays
+from sitenet_core.errors import StructureError
+from sitenet_core.families.protocol import Cost, ModelMeta
+from sitenet_core.training import EpochRecord, FitOptions, FitResult, TrainingData, fit
+
+
+class ToyCell(StrictModel):
+    scale: float = 1.0
+
+
+class ToyModel(StrictModel):
+    width: int = 4
+
+
+class ToyBatchSection(StrictModel):
+    beads: int = 12
+
+
+class ToyConfig(TrialConfig):
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"test": {}}
+
+    family: Literal["toy"] = "toy"
+    cell: ToyCell = ToyCell()
+    model: ToyModel = ToyModel()
+    batch: ToyBatchSection = ToyBatchSection()
+
+
+@dataclass(frozen=True)
+class ToyBatch:
+    beads: Tensor
+    """(n_beads, 1) float32."""
+    owner: Tensor
+    """(n_beads,) int64."""
+    targets: Tensor
+
+    @property
+    def n_crystals(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device | str) -> Self:
+        return type(self)(
+            self.beads.to(device), self.owner.to(device), self.targets.to(device)
+        )
+
+
+class ToyNetwork(nn.Module):
+    """Norm, one hidden layer per bead, mean over the beads of a crystal."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(1, width), nn.BatchNorm1d(width), nn.Tanh(), nn.Linear(width, 1)
+        )
+
+    def forward(self, batch: ToyBatch) -> Tensor:
+        values = self.layers(batch.beads.to(self.layers[0].weight.dtype))
+        total = values.new_zeros(batch.n_crystals, 1).index_add(0, batch.owner, values)
+        counts = torch.bincount(batch.owner, minlength=batch.n_crystals)[:, None]
+        return total / counts
+
+
+class ToyFamily:
+    """The members of a family that training and prediction use."""
+
+    name = "toy"
+    Config = ToyConfig
+    schema = (
+        ArraySpec("n_beads", "crystal", "int32", "-", "number of beads"),
+        ArraySpec("beads", "bead", "float32", "-", "values"),
+    )
+    feature_version = 1
+    default_settings = ToyCell()
+
+    def settings(self, config: TrialConfig) -> StrictModel:
+        assert isinstance(config, ToyConfig)
+        return config.cell
+
+    def featurise(self, structure: Any, settings: StrictModel) -> dict[str, np.ndarray]:
+        """Take the number of sites and each atomic number as beads."""
+        assert isinstance(settings, ToyCell)
+        if len(structure) > 60:
+            raise StructureError(f"{len(structure)} sites; the toy takes 60")
+        beads = np.array([s.specie.Z for s in structure], np.float32) * settings.scale
+        return {"n_beads": np.array([len(beads)], np.int32), "beads": beads}
+
+    def collate(
+        self, records: Sequence[FeatureArrays], targets: np.ndarray | None
+    ) -> ToyBatch:
+        counts = [len(record["beads"]) for record in records]
+        beads = np.concatenate([record["beads"] for record in records])
+        if targets is None:
+            targets = np.full((len(records), 1), np.nan)
+        return ToyBatch(
+            torch.from_numpy(beads)[:, None],
+            torch.from_numpy(np.repeat(np.arange(len(counts)), counts)),
+            torch.from_numpy(targets).float(),
+        )
+
+    def build(self, config: TrialConfig, meta: ModelMeta) -> nn.Module:
+        assert isinstance(config, ToyConfig)
+        assert meta.n_targets == 1
+        return ToyNetwork(config.model.width)
+
+    def cost(
+        self, sizes: Mapping[str, np.ndarray], config: TrialConfig
+    ) -> Sequence[Cost]:
+        assert config.family == "toy"
+        return [Cost(64.0 * n, 1e3 * n) for n in sizes["n_beads"].ravel()]
+
+    def batch_budget(self, config: TrialConfig) -> tuple[str, int]:
+        assert isinstance(config, ToyConfig)
+        return "n_beads", config.batch.beads
+
+
+class ToyStore:
+    """The part of PackedStore that training uses, in memory."""
+
+    def __init__(self, n: int = 40, seed: int = 0) -> None:
+        numbers = np.random.default_rng(seed)
+        self.ids = [f"toy-{i}" for i in range(n)]
+        self.digest = f"store-{n}-{seed}"
+        self.formulas = ["Na1 Cl1" if i % 2 else "Mg1 O1" for i in range(n)]
+        self.header = SimpleNamespace(
+            family="toy",
+            feature_version=1,
+            settings=ToyCell().model_dump(mode="json"),
+            source="toy source",
+            source_digest=f"source-{n}-{seed}",
+        )
+        sizes = numbers.integers(1, 6, n)
+        self._records = [
+            {
+                "n_beads": np.array([size], np.int32),
+                "beads": numbers.normal(size=size).astype(np.float32),
+            }
+            for size in sizes
+        ]
+        self.values = np.array([1 + 2 * r["beads"].mean() for r in self._records])
+
+    def record(self, index: int) -> dict[str, np.ndarray]:
+        return self._records[index]
+
+    def labels(self, column: str) -> np.ndarray:
+        assert column == "y"
+        return self.values.astype(np.float64)
+
+    def column(self, name: str) -> np.ndarray:
+        return np.array([int(record[name][0]) for record in self._records])
+
+    def index_of(self, ids: Sequence[str]) -> np.ndarray:
+        return np.array([self.ids.index(i) for i in ids], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class ToySplit:
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...] = ()
+    digest: str = "split-0"
+    excluded: tuple[()] = ()
+
+
+TARGET = TargetConfig(column="y", name="toy", unit="eV")
+
+
+def toy_data(
+    store: ToyStore | None = None,
+    *,
+    n_train: int = 24,
+    n_validation: int = 9,
+    train_on: Literal["train", "train+validation"] = "train",
+    target: TargetConfig = TARGET,
+) -> TrainingData:
+    """Return the first toy crystals to train on, the next to validate, then to test."""
+    store = store or ToyStore()
+    end = n_train + n_validation
+    split = ToySplit(
+        tuple(store.ids[:n_train]),
+        tuple(store.ids[n_train:end]),
+        tuple(store.ids[end:]),
+    )
+    return TrainingData(store, split, target, train_on)  # type: ignore[arg-type]
+
+
+def toy_config(
+    *, epochs: int = 4, seed: int = 0, precision: str = "32", rate: float = 0.01
+) -> ToyConfig:
+    """Return a toy configuration."""
+    return ToyConfig.model_validate(
+        {
+            "training": {"epochs": epochs, "seed": seed, "precision": precision},
+            "optimizer": {"learning_rate": rate},
+        }
+    )
+
+
+def get_toy_family(name: str) -> ToyFamily:
+    """Stand in for `sitenet_core.families.get_family`."""
+    assert name == "toy"
+    return ToyFamily()
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> ToyFamily:
+    """Make the toy family the only one there is."""
+    family = ToyFamily()
+    for module in ("training.session", "bundle.load", "predict.evaluation"):
+        monkeypatch.setattr(f"sitenet_core.{module}.get_family", lambda _: family)
+    return family
+
+
+def train_toy(
+    folder: Path,
+    config: ToyConfig | None = None,
+    data: TrainingData | None = None,
+    *,
+    until: int | None = None,
+    resume_from: Path | None = None,
+) -> tuple[FitResult, list[EpochRecord]]:
+    """Return result and records of a toy training in `folder`."""
+    records: list[EpochRecord] = []
+    options = FitOptions(
+        folder, until_epoch=until, resume_from=resume_from, threads=1, device="cpu"
+    )
+    result = fit(config or toy_config(), data or toy_data(), options, records.append)
+    return result, records
+
+
+def same_tensors(first: Any, second: Any) -> bool:
+    """Return whether two trees of tensors and plain values are equal bit for bit."""
+    if isinstance(first, Tensor):
+        return bool(torch.equal(first, second)) and first.dtype == second.dtype
+    if isinstance(first, Mapping):
+        return first.keys() == second.keys() and all(
+            same_tensors(first[k], second[k]) for k in first
+        )
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(
+            same_tensors(a, b) for a, b in zip(first, second, strict=True)
+        )
+    return bool(first == second)
