@@ -1,0 +1,113 @@
+"""Unfinished stores: folders that cannot be taken for a store until they are renamed.
+
+A builder works in `.building-IDENTITY-HOST-PID-START-TOKEN` beside the finished stores
+and renames that folder once it is complete. START is when the process started, so that
+a process number that was given out again is not taken for the owner.
+"""
+
+import os
+import re
+import shutil
+import socket
+import time
+import uuid
+from pathlib import Path
+
+from sitenet_core.errors import InfrastructureError
+
+PREFIX = ".building-"
+_ABANDONED_SECONDS = 24 * 3600
+"""A folder of another host counts as abandoned when untouched for this long."""
+
+
+def claim(root: Path, identity: str) -> Path:
+    """Return a new folder of this process's own below `root`.
+
+    Raises:
+        InfrastructureError: if it cannot be made.
+    """
+    pid = os.getpid()
+    owner = f"{_host()}-{pid}-{_process_start(pid)}"
+    folder = root / f"{PREFIX}{identity}-{owner}-{uuid.uuid4().hex[:8]}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+    except OSError as error:
+        raise InfrastructureError(
+            f"{root}: stores cannot be built there ({error.strerror}); name a folder"
+            " that can be written with SITENET_STORES"
+        ) from error
+    return folder
+
+
+def publish(folder: Path, final: Path) -> bool:
+    """Rename a complete `folder` to `final`; False if another builder was first.
+
+    Raises:
+        InfrastructureError: if the disk refuses for another reason.
+    """
+    try:
+        # Atomic, and refused by the system where `final` has anything in it.
+        folder.rename(final)
+    except OSError as error:
+        if final.is_dir():
+            return False
+        raise InfrastructureError(
+            f"{final}: the finished store cannot be put there ({error.strerror})"
+        ) from error
+    _sync(final.parent)
+    return True
+
+
+def clean_stale(root: Path) -> list[Path]:
+    """Remove the folders of builders that are gone; return what was removed."""
+    stale = [f for f in root.glob(f"{PREFIX}*") if f.is_dir() and not is_alive(f)]
+    for folder in stale:
+        # Another builder may be removing the same one.
+        shutil.rmtree(folder, ignore_errors=True)
+    return stale
+
+
+def is_alive(folder: Path) -> bool:
+    """Return whether the builder of an unfinished `folder` may still be at work."""
+    parts = folder.name.removeprefix(PREFIX).split("-")
+    if len(parts) == 5 and parts[1] == _host() and parts[2].isdigit():
+        pid, start = int(parts[2]), parts[3]
+        return _exists(pid) and _process_start(pid) == start
+    try:
+        touched = max(f.stat().st_mtime for f in [folder, *folder.iterdir()])
+    except OSError:
+        return False
+    return time.time() - touched < _ABANDONED_SECONDS
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _process_start(pid: int) -> str:
+    """Return when a process started, in ticks since boot; 0 where it is unknown."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return "0"
+    # Field 22, counted behind the command's name, which may hold spaces.
+    return text.rpartition(")")[2].split()[19]
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
