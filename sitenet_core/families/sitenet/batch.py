@@ -1,8 +1,7 @@
 """The batch that Site-Net reads: crystals as concatenated sites and pairs."""
 
 from dataclasses import dataclass, fields
-from functools import cache
-from typing import Annotated, Literal, Self, get_type_hints
+from typing import Annotated, Literal, Self
 
 import torch
 from torch import Tensor
@@ -104,17 +103,15 @@ class CrystalBatch:
         return type(self)(**moved)
 
 
-@cache
 def declared_fields(batch_type: type[CrystalBatch]) -> dict[str, BatchField]:
     """Return the declaration of every tensor of `batch_type` by its name.
 
     Raises:
         TypeError: if a field has no declaration.
     """
-    hints = get_type_hints(batch_type, include_extras=True)
     declared: dict[str, BatchField] = {}
     for entry in fields(batch_type):
-        notes = getattr(hints[entry.name], "__metadata__", ())
+        notes = getattr(entry.type, "__metadata__", ())
         specs = [note for note in notes if isinstance(note, BatchField)]
         if len(specs) != 1:
             raise TypeError(
