@@ -20,10 +20,11 @@ class Outcome(StrEnum):
                             number of retries, and a worker that dies each time was
                             most often killed for its memory
     failed_data             nothing: the data are at fault, not the configuration
-    cancelled               nothing: a person or the budget ended it
+    cancelled               its objective at the rungs it reached, no penalty: a person
+                            or the budget ended it
     ======================  =========================================================
 
-    Values of the rungs that a trial reached before it failed are not used: whoever
+    Values of the rungs that a trial reached before it *failed* are not used: whoever
     proposes such a configuration again gets a failure, not that value.
     """
 

@@ -10,7 +10,7 @@
 * **Running trials** without a value yet are told as the worst value (a liar): they
   push the next proposals away from themselves, and never attract them.
 * Trials that wait at or ended at a lower rung, and those that nobody can blame
-  (cancelled, broken data), are not told.
+  (broken data; cancelled before the rung), are not told.
 * Over 500 trials, the 50 best and the newest others are told, so that the time of a
   proposal stays bounded.
 """
