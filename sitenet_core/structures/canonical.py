@@ -22,7 +22,6 @@ network the same input.
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,9 +29,6 @@ from sitenet_core.structures.cell import Crystal
 from sitenet_core.structures.fingerprint import smallest, smallest_supercells
 from sitenet_core.structures.lattice import hermite_normal_form, minkowski_basis
 from sitenet_core.structures.supercell import scaling_matrix
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 LENGTH_TIE = 1e-4
 """Lengths that differ by less than this part of the shortest one tie."""
@@ -54,21 +50,6 @@ class Supercell:
     """(3, 3) int64; the supercell lattice is `scaling @ crystal.lattice`."""
     n_tied: int = 1
     """Distinct sublattices among which the fingerprint decided."""
-
-
-def reduced_structure(structure: "Structure") -> "Structure":
-    """Return the structure in a reduced basis of its lattice (one of step 2).
-
-    Raises:
-        StructureError: if the structure has no arrays, or no volume.
-    """
-    from pymatgen.core import Lattice, Structure
-
-    crystal = Crystal.from_structure(structure)
-    crystal = crystal.in_basis(minkowski_basis(crystal.lattice))
-    crystal = crystal.in_basis(reduced_bases(crystal.lattice)[0])
-    species = [site.specie for site in structure]
-    return Structure(Lattice(crystal.lattice), species, crystal.frac)
 
 
 def canonical_supercell(crystal: Crystal, max_atoms: int) -> Supercell:

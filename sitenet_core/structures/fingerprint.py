@@ -73,7 +73,7 @@ class _PairGraph:
     def __init__(self, crystal: Crystal, scaling: np.ndarray) -> None:
         self.crystal = crystal
         self.metric = SupercellMetric.of(crystal.lattice, scaling)
-        self.species = _species(crystal)
+        self.species = species_ranks(crystal)
         self.classes = _classes(self.species)
         self._kept: dict[int, np.ndarray] = {}
         self._room = MAX_KEPT
@@ -123,7 +123,7 @@ class _PairGraph:
         return near, wave
 
 
-def _species(crystal: Crystal) -> np.ndarray:
+def species_ranks(crystal: Crystal) -> np.ndarray:
     """Return (n,) int, ranks of the sites' species: element and oxidation state."""
     labels = np.column_stack([crystal.numbers, crystal.oxidation])
     return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)

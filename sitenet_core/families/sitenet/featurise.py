@@ -12,13 +12,10 @@ import numpy as np
 from sitenet_core.data.schema import CRYSTAL, ArraySpec
 from sitenet_core.errors import StructureError
 from sitenet_core.families.sitenet.settings import CellSettings
-from sitenet_core.structures.canonical import (
-    Supercell,
-    canonical_supercell,
-    reduced_structure,
-)
+from sitenet_core.structures.canonical import Supercell, canonical_supercell
 from sitenet_core.structures.cell import Crystal, primitive_cell
 from sitenet_core.structures.distances import pair_distances
+from sitenet_core.structures.primitive import invariant_primitive_cell
 from sitenet_core.structures.supercell import scaling_matrix
 
 if TYPE_CHECKING:
@@ -83,11 +80,11 @@ def supercell_of(structure: "Structure", settings: CellSettings) -> Supercell:
         StructureError: if the structure has no such cell.
     """
     if settings.reduction == "canonical":
-        # pymatgen's search for smaller cells depends on the basis too
-        structure = reduced_structure(structure)
-    crystal = primitive_cell(structure, settings.primitive_tolerance)
-    if settings.reduction == "canonical":
+        crystal = invariant_primitive_cell(
+            Crystal.from_structure(structure), settings.primitive_tolerance
+        )
         return canonical_supercell(crystal, settings.max_atoms)
+    crystal = primitive_cell(structure, settings.primitive_tolerance)
     scaling = scaling_matrix(crystal.lattice, crystal.n_sites, settings.max_atoms)
     return Supercell(crystal, scaling)
 
