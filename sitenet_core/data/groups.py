@@ -8,7 +8,6 @@ import numpy as np
 
 from sitenet_core.data.pool import ordered_map
 from sitenet_core.data.store import PackedStore
-from sitenet_core.errors import StructureError
 
 _CHUNK = 64
 
@@ -19,12 +18,11 @@ def group_keys(
     kind: Literal["composition", "prototype"],
     *,
     workers: int = 1,
-) -> list[str | None]:
+) -> list[str]:
     """Return the group of each crystal of `rows`; a group holds near-copies.
 
     `composition`: the reduced formula. `prototype`: the key of the crystal's prototype,
-    found from the primitive cell in the store, equal under isovalent substitution;
-    None where it cannot be found.
+    found from the primitive cell in the store, equal under isovalent substitution.
 
     Raises:
         DataError: `prototype` of a store that does not keep the geometry.
@@ -38,11 +36,11 @@ def group_keys(
     return [key for keys in ordered_map(work, parts, workers) for key in keys]
 
 
-def _prototypes(store: PackedStore, rows: Sequence[int]) -> list[str | None]:
+def _prototypes(store: PackedStore, rows: Sequence[int]) -> list[str]:
     return [_prototype(store, int(row)) for row in rows]
 
 
-def _prototype(store: PackedStore, row: int) -> str | None:
+def _prototype(store: PackedStore, row: int) -> str:
     # Deferred: only this kind of split needs pymatgen and spglib.
     from sitenet_core.structures.grouping import prototype_key
     from sitenet_core.structures.rebuild import rebuild_structure
@@ -51,7 +49,4 @@ def _prototype(store: PackedStore, row: int) -> str | None:
     structure = rebuild_structure(
         cell["lattice"], cell["frac_coords"], cell["atomic_numbers"]
     )
-    try:
-        return prototype_key(structure)
-    except StructureError:
-        return None
+    return prototype_key(structure)

@@ -13,7 +13,6 @@ from sitenet_core.data.schema import ArraySpec, FeatureRecipe, scopes
 from sitenet_core.errors import DataError, StructureError
 
 if TYPE_CHECKING:
-    from sitenet_core.structures.record import StructureRecord
     from sitenet_core.structures.sources.source import RawItem, Source
 
 CHUNK = 32
@@ -108,6 +107,7 @@ def _pack(
     item: "RawItem", recipe: FeatureRecipe, columns: Sequence[str]
 ) -> PackedCrystal:
     # Deferred: whoever only reads a store does without pymatgen.
+    from sitenet_core.structures.grouping import composition_key
     from sitenet_core.structures.record import SkippedStructure
     from sitenet_core.structures.sources.source import decode
 
@@ -115,20 +115,14 @@ def _pack(
     if isinstance(record, SkippedStructure):
         raise StructureError(record.reason)
     arrays = recipe.featurise(record.structure, recipe.settings)
-    formula, reduced = _formulas(record)
     return PackedCrystal(
         id=record.id,
-        formula=formula,
-        reduced_formula=reduced,
+        formula=record.structure.composition.element_composition.formula,
+        reduced_formula=composition_key(record.structure),
         labels=tuple(float(record.labels[column]) for column in columns),
         fold=-1 if record.fold is None else record.fold,
         arrays=conform(recipe.schema, arrays),
     )
-
-
-def _formulas(record: "StructureRecord") -> tuple[str, str]:
-    composition = record.structure.composition.element_composition
-    return composition.formula, composition.reduced_formula
 
 
 def _join(

@@ -78,7 +78,7 @@ def make_split(
     """
     excluded = _Exclusions()
     crystals = _with_value(store, data, excluded)
-    crystals = _grouped(store, data, crystals, excluded, workers)
+    crystals = _grouped(store, data, crystals, workers)
     tested, pool = _test_set(store, data, crystals, excluded)
     pool = _within_limit(store, pool, cell_limit, excluded)
     pool = _cut(pool, data, excluded)
@@ -116,20 +116,13 @@ def _with_value(
 
 
 def _grouped(
-    store: PackedStore,
-    data: DataConfig,
-    crystals: _Crystals,
-    excluded: _Exclusions,
-    workers: int,
+    store: PackedStore, data: DataConfig, crystals: _Crystals, workers: int
 ) -> _Crystals:
     kind = data.split.kind
     if kind not in {"composition", "prototype"}:
         return crystals
     keys = group_keys(store, crystals.rows, kind, workers=workers)
-    unknown = np.array([key is None for key in keys], dtype=bool)
-    known = np.array([key for key in keys if key is not None], dtype=str)
-    crystals = excluded.drop(crystals, unknown, "its prototype cannot be determined")
-    groups = np.unique(known, return_inverse=True)[1]
+    groups = np.unique(np.array(keys, dtype=object), return_inverse=True)[1]
     return replace(crystals, groups=groups)
 
 
