@@ -7,6 +7,7 @@ from typing import Any, Union, get_args, get_origin
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from search.space.conditions import same
 from search.space.space import Space
 from search.space.values import Value
 from sitenet_core.config import (
@@ -54,10 +55,12 @@ def family_problems(space: Space, config_class: type[TrialConfig]) -> list[Probl
     if problems:
         return problems
     found: dict[Location, Problem] = {}
-    for place, flat in _probes(space):
-        for problem in _probe_problems(space, config_class, place, flat):
+    for flat in _probes(space):
+        for problem in _probe_problems(space, config_class, flat):
             found.setdefault(problem.location, problem)
-    return list(found.values())
+    # A bound that is refused explains the values that are refused beyond it.
+    explained = {location[:2] for location in found if len(location) > 2}
+    return [p for location, p in found.items() if location not in explained]
 
 
 def _name_problems(space: Space, config_class: type[TrialConfig]) -> list[Problem]:
@@ -79,10 +82,11 @@ def _name_problems(space: Space, config_class: type[TrialConfig]) -> list[Proble
     return problems
 
 
-def _probes(space: Space) -> Iterator[tuple[Location, dict[str, Value]]]:
-    """Yield configurations and the place to blame for each."""
-    for index, known in enumerate(space.known_good):
-        yield ("known_good", index), space.resolve(known)
+def _probes(space: Space) -> Iterator[dict[str, Value]]:
+    """Yield configurations that reach every bound and every choice."""
+    for known in space.known_good:
+        if not space.faults(known):
+            yield space.resolve(known)
     generator = np.random.default_rng(0)
     n_parameters = len(space.parameters)
     bases = [[0.0] * n_parameters, [np.nextafter(1, 0)] * n_parameters]
@@ -91,18 +95,14 @@ def _probes(space: Space) -> Iterator[tuple[Location, dict[str, Value]]]:
         pairs = zip(space.parameters.items(), base, strict=True)
         values: dict[str, Value] = {n: p.from_unit(unit) for (n, p), unit in pairs}
         for name, parameter in space.parameters.items():
-            for part, extreme in parameter.extremes.items():
-                place: Location = ("parameters", name, *_parts(part))
-                yield place, space.resolve(values | {name: extreme})
+            for extreme in parameter.extremes.values():
+                yield space.resolve(values | {name: extreme})
     for _ in range(_N_SAMPLES):
-        yield ("parameters",), space.sample(generator)
+        yield space.sample(generator)
 
 
 def _probe_problems(
-    space: Space,
-    config_class: type[TrialConfig],
-    place: Location,
-    flat: Mapping[str, Value],
+    space: Space, config_class: type[TrialConfig], flat: Mapping[str, Value]
 ) -> Iterator[Problem]:
     changes = merge(unflatten(space.fixed), unflatten(flat))
     try:
@@ -110,28 +110,37 @@ def _probe_problems(
     except ValidationError as error:
         for problem in problems_of(config_class, error):
             key = ".".join(str(part) for part in problem.location)
-            yield Problem(_blame(space, place, key), f"{key}: {problem.message}")
+            yield Problem(_blame(space, flat, key), f"{key}: {problem.message}")
         return
     result = flatten(config.model_dump())
     for name, value in flat.items():
-        if type(result[name]) is not type(value) and not _is_whole(result[name], value):
+        if type(result[name]) is not type(value) and not _same_number(
+            result[name], value
+        ):
             message = f"{value!r} is read as {result[name]!r} by the family; write that"
-            yield Problem(_blame(space, place, name), message)
+            yield Problem(_blame(space, flat, name), message)
 
 
-def _blame(space: Space, place: Location, key: str) -> Location:
+def _blame(space: Space, flat: Mapping[str, Value], key: str) -> Location:
     """Return the place in the file that made the family refuse `key`."""
-    if place[:2] == ("parameters", key) or place[0] == "known_good":
-        return place
+    if key in space.parameters:
+        for part, extreme in space.parameters[key].extremes.items():
+            if same(extreme, flat[key]):
+                return ("parameters", key, *_parts(part))
+        return ("parameters", key)
     if key in space.fixed:
         return ("fixed", key)
     under = [name for name in space.parameters if f"{name}.".startswith(f"{key}.")]
     return ("parameters", under[-1]) if under else ("parameters",)
 
 
-def _is_whole(result: Value, value: Value) -> bool:
-    """Return whether an integer was taken for the number it is (1 → 1.0)."""
-    return isinstance(result, float) and type(value) is int and result == value
+def _same_number(result: Value, value: Value) -> bool:
+    """Return whether 1 was taken for 1.0, or the other way round.
+
+    A float for a whole number is refused by the family as soon as it has a fraction.
+    """
+    numbers = all(type(v) in {int, float} for v in (result, value))
+    return numbers and result == value
 
 
 def _parts(part: str) -> tuple[str | int, ...]:
