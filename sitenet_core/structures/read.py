@@ -143,6 +143,10 @@ def _quietly(read: partial[Any], name: str, kind: str) -> Any:
             result = read()
         except Exception as error:  # pymatgen raises many kinds on malformed input
             detail = str(error).split("\n")[0] or type(error).__name__
+            if isinstance(error, IndexError):
+                detail = "it ends too early"
+            elif "at least 1 site" in detail:
+                detail = "it has no sites"
             raise StructureError(
                 f"{name}: cannot be parsed as {kind} ({detail[:120]}); give {ALLOWED}"
             ) from error
