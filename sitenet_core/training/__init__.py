@@ -1,5 +1,6 @@
 """Training: one function, `fit`, for trials and for the final long training."""
 
+from sitenet_core.training.curve import read_curve
 from sitenet_core.training.fit import fit
 from sitenet_core.training.options import (
     EpochRecord,
@@ -17,5 +18,6 @@ __all__ = [
     "OnEpoch",
     "TrainingData",
     "fit",
+    "read_curve",
     "target_values",
 ]

@@ -14,6 +14,10 @@ import torch
 
 from sitenet_core.errors import ConfigError
 
+DeviceChoice = Literal["auto", "cpu", "gpu"]
+"""`auto` is the GPU where there is one."""
+Device = Literal["cpu", "gpu"]
+
 _KIB = 1024
 
 # Said by Lightning in runs that are as they should be (regular expressions).
@@ -25,7 +29,7 @@ _EXPECTED_WARNINGS = (
 )
 
 
-def choose_device(wanted: Literal["auto", "cpu", "gpu"]) -> Literal["cpu", "gpu"]:
+def choose_device(wanted: DeviceChoice) -> Device:
     """Return the device to train on; `auto` is the GPU where there is one.
 
     Raises:
@@ -54,7 +58,7 @@ def torch_threads(wanted: int | None) -> Iterator[int]:
 
 
 @contextmanager
-def own_random_state(device: Literal["cpu", "gpu"], seed: int) -> Iterator[None]:
+def own_random_state(device: Device, seed: int) -> Iterator[None]:
     """Seed torch for a while and give its random state back afterwards."""
     with torch.random.fork_rng(devices=range(int(device == "gpu"))):
         torch.manual_seed(seed)
@@ -100,7 +104,7 @@ def interruptible() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-def peak_bytes(device: Literal["cpu", "gpu"]) -> int:
+def peak_bytes(device: Device) -> int:
     """Return the largest memory: allocated on the GPU, or resident in the process."""
     if device == "gpu":
         return torch.cuda.max_memory_allocated()

@@ -21,7 +21,7 @@ from sitenet_core.training.checks import (
     last_epoch,
 )
 from sitenet_core.training.epochs import EpochEnd, TrainingFiles, set_random_state
-from sitenet_core.training.guards import Deadline, FiniteLoss, memory_errors
+from sitenet_core.training.guards import Deadline, FiniteLoss
 from sitenet_core.training.loader import CrystalSet, TrainingBatches
 from sitenet_core.training.machine import (
     choose_device,
@@ -30,6 +30,7 @@ from sitenet_core.training.machine import (
     quiet_lightning,
     torch_threads,
 )
+from sitenet_core.training.memory import memory_errors
 from sitenet_core.training.module import TrainingModule
 from sitenet_core.training.options import FitOptions, FitResult, OnEpoch, TrainingData
 from sitenet_core.training.progress import ProgressBar

@@ -4,7 +4,7 @@ A toy crystal is a bag of numbers; its target is their mean times two plus one. 
 network has batch norm, so that buffers are part of what is saved and resumed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sitenet_core.config import StrictModel, TargetConfig, TrialConfig
 from sitenet_core.data.schema import ArraySpec, FeatureArrays
 from sitenet_core.errors import StructureError
+from sitenet_core.families import registry
 from sitenet_core.families.protocol import Cost, ModelMeta
 from sitenet_core.training import EpochRecord, FitOptions, FitResult, TrainingData, fit
 
@@ -212,19 +213,20 @@ def toy_config(
     )
 
 
-def get_toy_family(name: str) -> ToyFamily:
-    """Stand in for `sitenet_core.families.get_family`."""
-    assert name == "toy"
-    return ToyFamily()
+FAMILY = ToyFamily()
+"""What the registry looks for."""
+
+
+def register_toy(modules: MutableMapping[str, str]) -> None:
+    """Add the toy to the registry's mapping of names to modules."""
+    modules["toy"] = __name__
 
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> ToyFamily:
-    """Make the toy family the only one there is."""
-    family = ToyFamily()
-    for module in ("training.session", "bundle.load", "predict.evaluation"):
-        monkeypatch.setattr(f"sitenet_core.{module}.get_family", lambda _: family)
-    return family
+    """Make the toy a family that the registry knows."""
+    monkeypatch.setitem(registry._MODULES, "toy", __name__)
+    return FAMILY
 
 
 def train_toy(
