@@ -54,6 +54,7 @@ def test_rungs_grow_by_eta_and_end_with_a_full_trial(
     assert Asha(epochs=epochs, min_epochs=min_epochs, eta=eta).rungs == rungs
 
 
+@settings(deadline=None)
 @given(st.integers(1, 1000), st.integers(1, 1000), st.integers(2, 6))
 def test_rungs_ascend_and_hold_both_ends(first: int, second: int, eta: int) -> None:
     low, high = sorted((first, second))
@@ -64,7 +65,9 @@ def test_rungs_ascend_and_hold_both_ends(first: int, second: int, eta: int) -> N
 
 
 def test_rungs_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ConfigError, match="min_epochs 31 must lie between 1 and the 30"):
+    with pytest.raises(
+        ConfigError, match="min_epochs 31 must lie between 1 and the 30"
+    ):
         make_scheduler("asha", epochs=30, min_epochs=31)
     with pytest.raises(ConfigError, match="min_epochs 0"):
         make_scheduler("asha", epochs=30, min_epochs=0)

@@ -1,4 +1,4 @@
-"""Searchers keep their contract; TPE learns from one rung, penalties and active keys."""
+"""Searchers keep their contract; TPE learns from one rung and active keys alone."""
 
 import time
 from dataclasses import replace
@@ -222,7 +222,7 @@ def test_known_good_configurations_come_first_by_trial_number() -> None:
 class _Stubborn:
     """Proposes one configuration for ever."""
 
-    def propose(self, space: object, history: object, **_: int) -> dict[str, object]:
+    def propose(self, *_: object, **__: int) -> dict[str, object]:
         return {"n": 1}
 
 

@@ -84,8 +84,8 @@ CASES = {
     "unknown type": (
         parameter("model.attention_heads: {type: int, low: 1, high: 4}"),
         (
-            "space.yaml:6:27: parameters.model.attention_heads.type: unknown type 'int'; "
-            "did you mean 'integer'?"
+            "space.yaml:6:27: parameters.model.attention_heads.type: unknown type "
+            "'int'; did you mean 'integer'?"
         ),
     ),
     "missing type": (
@@ -102,8 +102,8 @@ CASES = {
     "reversed bounds": (
         parameter("model.attention_heads: {type: integer, low: 4, high: 1}"),
         (
-            "space.yaml:6:50: parameters.model.attention_heads.high: bounds are reversed: "
-            "low 4 is above high 1; exchange them"
+            "space.yaml:6:50: parameters.model.attention_heads.high: bounds are "
+            "reversed: low 4 is above high 1; exchange them"
         ),
     ),
     "reversed bounds of a float": (
@@ -113,15 +113,15 @@ CASES = {
     "equal bounds": (
         parameter("model.attention_heads: {type: integer, low: 4, high: 4}"),
         (
-            "parameters.model.attention_heads.high: low and high are both 4: move this key "
-            "to `fixed`, or widen the range"
+            "parameters.model.attention_heads.high: low and high are both 4: move this "
+            "key to `fixed`, or widen the range"
         ),
     ),
     "log from zero": (
         parameter("optimizer.learning_rate: {type: float, low: 0, high: 1, log: true}"),
         (
-            "space.yaml:6:42: parameters.optimizer.learning_rate.low: a logarithmic range "
-            "cannot begin at 0.0: give a positive low, or leave out `log: true`"
+            "space.yaml:6:42: parameters.optimizer.learning_rate.low: a logarithmic "
+            "range cannot begin at 0.0: give a positive low, or leave out `log: true`"
         ),
     ),
     "integer bound with a fraction": (
@@ -134,8 +134,8 @@ CASES = {
     "bound in quotes": (
         parameter("optimizer.learning_rate: {type: float, low: '1e-3', high: 1}"),
         (
-            "space.yaml:6:42: parameters.optimizer.learning_rate.low: input should be a "
-            "valid number (found '1e-3')"
+            "space.yaml:6:42: parameters.optimizer.learning_rate.low: input should be "
+            "a valid number (found '1e-3')"
         ),
     ),
     "choice of one": (
@@ -156,8 +156,8 @@ CASES = {
     "section in place of a key": (
         parameter("model.pre_pooling: {type: integer, low: 1, high: 4}"),
         (
-            "space.yaml:6:3: parameters.model.pre_pooling: is a section; name one of its "
-            "keys: model.pre_pooling.depth, model.pre_pooling.width"
+            "space.yaml:6:3: parameters.model.pre_pooling: is a section; name one of "
+            "its keys: model.pre_pooling.depth, model.pre_pooling.width"
         ),
     ),
     "epochs": (
@@ -175,7 +175,8 @@ CASES = {
         parameter("model.attention_heads: {type: integer, low: 0, high: 6}"),
         (
             "space.yaml:6:42: parameters.model.attention_heads.low: "
-            "model.attention_heads: input should be greater than or equal to 1 (found 0)"
+            "model.attention_heads: input should be greater than or equal to 1 (found "
+            "0)"
         ),
     ),
     "choice that the family does not know": (
@@ -220,8 +221,8 @@ CASES = {
     "fixed value that the family refuses": (
         GOOD + "fixed: {cell.max_atoms: many}\n",
         (
-            "space.yaml:6:9: fixed.cell.max_atoms: cell.max_atoms: input should be a valid "
-            "integer"
+            "space.yaml:6:9: fixed.cell.max_atoms: cell.max_atoms: input should be a "
+            "valid integer"
         ),
     ),
     "condition on nothing": (
@@ -230,9 +231,9 @@ CASES = {
             "when: {model.embeding_dim: {at_least: 2}}}"
         ),
         (
-            "space.yaml:6:66: parameters.model.attention_heads.when.model.embeding_dim: "
-            "the condition names a parameter that does not exist; "
-            "did you mean 'model.embedding_dim'?"
+            "space.yaml:6:66: "
+            "parameters.model.attention_heads.when.model.embeding_dim: the condition "
+            "names a parameter that does not exist; did you mean 'model.embedding_dim'?"
         ),
     ),
     "unknown test": (
@@ -248,8 +249,8 @@ CASES = {
             "when: {model.embedding_dim: {at_least: 9}}}"
         ),
         (
-            "when.model.embedding_dim.at_least: never true: model.embedding_dim is integer "
-            "1 to 8"
+            "when.model.embedding_dim.at_least: never true: model.embedding_dim is "
+            "integer 1 to 8"
         ),
     ),
     "condition on a value that cannot be": (
@@ -290,8 +291,8 @@ CASES = {
     "known good that is incomplete": (
         GOOD + "known_good:\n  - {}\n",
         (
-            "space.yaml:7:5: known_good.0.model.embedding_dim: has no value; a known-good "
-            "configuration is complete"
+            "space.yaml:7:5: known_good.0.model.embedding_dim: has no value; a "
+            "known-good configuration is complete"
         ),
     ),
     "known good with a stranger": (
