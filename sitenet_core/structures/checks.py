@@ -7,6 +7,7 @@ hydrogen, as the elemental properties are those of the element.
 """
 
 from collections import defaultdict
+from functools import cache
 
 import numpy as np
 from pymatgen.core import (
@@ -36,7 +37,7 @@ def check_structure(structure: Structure) -> Structure:
     """Return `structure` with one element or ion per site and nothing else.
 
     Order of sites, coordinates, lattice and oxidation states are kept; D and T become
-    H; labels and site properties are dropped.
+    H; site properties are dropped.
 
     Raises:
         StructureError: if there are no sites; if the lattice or a coordinate is not
@@ -51,10 +52,11 @@ def check_structure(structure: Structure) -> Structure:
         )
     _check_lattice(structure.lattice)
     _check_coordinates(structure)
-    species = [_full_species(site, i) for i, site in enumerate(structure)]
-    clean = Structure(structure.lattice, species, structure.frac_coords)
-    _check_distances(clean)
-    return clean
+    if not all(map(_is_plain, structure)):
+        species = [_full_species(site, i) for i, site in enumerate(structure)]
+        structure = Structure(structure.lattice, species, structure.frac_coords)
+    _check_distances(structure)
+    return structure
 
 
 def _check_lattice(lattice: Lattice) -> None:
@@ -88,6 +90,19 @@ def _check_coordinates(structure: Structure) -> None:
         )
 
 
+def _is_plain(site: PeriodicSite) -> bool:
+    """Return whether a site needs no cleaning: one whole element, nothing else."""
+    if len(site.species) != 1 or site.properties:
+        return False
+    ((kind, amount),) = site.species.items()
+    return amount == 1 and kind in _elements()
+
+
+@cache
+def _elements() -> frozenset[Element]:
+    return frozenset(Element.from_Z(z) for z in range(1, MAX_ATOMIC_NUMBER + 1))
+
+
 def _full_species(site: PeriodicSite, index: int) -> Element | Species:
     """Return the one element or ion of a site.
 
@@ -103,15 +118,15 @@ def _full_species(site: PeriodicSite, index: int) -> Element | Species:
     if not total <= 2 - FULL_OCCUPANCY:
         raise StructureError(
             f"{_name(site, index)} is occupied {total:.4g} times: atoms overlap there; "
-            "at most one atom fits on a site: remove the duplicate, or give occupancies "
-            "of at most 1"
+            "at most one atom fits on a site: remove the duplicate, or give "
+            "occupancies of at most 1"
         )
     (number, oxidation), amount = max(amounts.items(), key=lambda pair: pair[1])
     if not amount >= FULL_OCCUPANCY:
         raise StructureError(
-            f"{_name(site, index)} is partially occupied or shared; only fully occupied "
-            f"sites of one element are supported (an occupancy of {FULL_OCCUPANCY} "
-            "counts as full): order the structure first, with pymatgen's "
+            f"{_name(site, index)} is partially occupied or shared; only fully "
+            "occupied sites of one element are supported (an occupancy of "
+            f"{FULL_OCCUPANCY} counts as full): order the structure first, with pymatgen's "
             "OrderDisorderedStructureTransformation for instance"
         )
     element = Element.from_Z(number)

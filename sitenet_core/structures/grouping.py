@@ -34,9 +34,9 @@ def prototype_key(structure: Structure) -> str:
 
     The parts are the anonymous formula, the number of the space group (symmetry found
     within 0.1 Å, oxidation states ignored) and, per element, the sizes of its orbits
-    in the primitive cell (`1+2` for two orbits). Elements are told apart by their orbits
-    alone, so that any substitution of one element for another keeps the key. Where
-    spglib finds no symmetry, number and sizes are replaced by `unknown`.
+    in the primitive cell (`1+2` for two orbits). Elements are told apart by their
+    orbits alone, so that any substitution of one element for another keeps the key.
+    Where spglib finds no symmetry, number and sizes are replaced by `unknown`.
     """
     numbers = np.array([site.specie.Z for site in structure])
     # spglib starts from an atom of the rarest element, the first one on ties.

@@ -133,8 +133,8 @@ class FolderSource(Source):
         have = f"several CSV files ({', '.join(known[:5])})" if known else "no CSV file"
         raise DataError(
             f"{self._path}: has {have}; one with the columns id or file and the "
-            f"targets is needed: put it inside, beside it as {sibling.name}, or name it "
-            "under data.labels"
+            f"targets is needed: put it inside, beside it as {sibling.name}, or "
+            "name it under data.labels"
         )
 
 

@@ -83,7 +83,9 @@ def _lines(content: bytes, origin: str) -> list[tuple[int, list[str]]]:
         ) from error
     reader = csv.reader(io.StringIO(text))
     try:
-        lines = [(reader.line_num, row) for row in reader if any(c.strip() for c in row)]
+        lines = [
+            (reader.line_num, row) for row in reader if any(c.strip() for c in row)
+        ]
     except csv.Error as error:
         raise DataError(f"{origin}:{reader.line_num}: is not CSV: {error}") from error
     if not lines:
@@ -128,7 +130,9 @@ def _table(
     ids = cells.get("id") or [_stem(file) for file in files]
     _check_ids(ids, numbers, origin)
     rows = tuple(
-        LabelRow(line, ids[i], files[i], {n: v[i] for n, v in columns.items()}, folds[i])
+        LabelRow(
+            line, ids[i], files[i], {n: v[i] for n, v in columns.items()}, folds[i]
+        )
         for i, line in enumerate(numbers)
     )
     has_folds = any(fold is not None for fold in folds)

@@ -184,4 +184,3 @@ def _value(value: float | None) -> float:
 
 def _known(fold: int | None) -> int | None:
     return None if fold is None or fold < 0 else fold
-
