@@ -1,0 +1,108 @@
+"""Between conductor and workers: segments out as payloads, messages in as events."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from search.engine.conductor import Conductor
+from search.engine.segment import Answer, Segment
+from search.trial.failures import read_failure
+from search.trial.messages import (
+    EpochMessage,
+    FailedMessage,
+    FinishedMessage,
+    read_message,
+)
+from search.trial.outcome import Outcome
+from search.trial.payload import SegmentPayload
+from sitenet_core.errors import ConfigError
+
+_log = logging.getLogger(__name__)
+
+LOST_WORKER = "the worker process ended without a word (killed, or its machine gone)"
+
+
+@dataclass
+class Desk:
+    """Knows which segment each handle of the back end stands for."""
+
+    conductor: Conductor
+    folder: Path
+    """Of the study."""
+    payload_of: Callable[[Segment], SegmentPayload]
+    """Raises ConfigError for a configuration that its family refuses."""
+    _segments: dict[str, Segment] = field(default_factory=dict)
+
+    def next(self, handle: str) -> SegmentPayload | Answer:
+        """Return what `handle` runs next, or why it does not run."""
+        while True:
+            segment = self.conductor.ask()
+            if isinstance(segment, Answer):
+                return segment
+            try:
+                payload = self.payload_of(segment)
+            except ConfigError as error:
+                self.conductor.segment_failed(
+                    segment, Outcome.FAILED_CONFIGURATION, str(error)
+                )
+                continue
+            self._segments[handle] = segment
+            return payload
+
+    def receive(self, handle: str, text: str) -> None:
+        """Note what a worker said; a repeated or late message changes nothing."""
+        segment = self._segments.get(handle)
+        if segment is None:
+            return
+        message = read_message(text)
+        if isinstance(message, EpochMessage):
+            self.conductor.epoch_done(
+                segment,
+                message.epoch,
+                message.metrics,
+                self._relative(message.checkpoint),
+            )
+        elif isinstance(message, FinishedMessage):
+            self.conductor.segment_finished(
+                segment,
+                self._relative(message.checkpoint),
+                self._relative(message.bundle),
+            )
+            self._remove_older_checkpoints(segment)
+        else:
+            self._failed(segment, message)
+
+    def ended(self, handle: str) -> None:
+        """Note that the back end is done with `handle`, in whatever way.
+
+        A segment that has not said how it ended was lost with its worker, unless the
+        worker left its last words in the folder of the attempt.
+        """
+        segment = self._segments.pop(handle, None)
+        if segment is None:
+            return
+        words = read_failure(self.folder / segment.folder)
+        lost = FailedMessage(outcome=Outcome.FAILED_LOST_WORKER, message=LOST_WORKER)
+        self._failed(segment, words or lost)
+
+    def _failed(self, segment: Segment, failure: FailedMessage) -> None:
+        self.conductor.segment_failed(
+            segment,
+            failure.outcome,
+            failure.message,
+            self._relative(failure.traceback),
+        )
+
+    def _relative(self, path: str | None) -> str | None:
+        if path is None or not Path(path).is_relative_to(self.folder):
+            return path
+        return str(Path(path).relative_to(self.folder))
+
+    def _remove_older_checkpoints(self, segment: Segment) -> None:
+        """Bound the disk a trial uses: the newest attempt's checkpoint holds it all."""
+        for attempt in range(1, segment.attempt):
+            folder = self.folder / segment.folder
+            old = folder.with_name(f"attempt-{attempt}") / "checkpoints"
+            shutil.rmtree(old, ignore_errors=True)

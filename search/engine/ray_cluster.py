@@ -1,0 +1,131 @@
+"""The Ray that trials run on: this machine's own, or the cluster of RAY_ADDRESS."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import ray
+
+from sitenet_core.errors import ConfigError, InfrastructureError
+
+OBJECT_STORE_BYTES = 100_000_000
+"""Segments send a few hundred bytes; Ray's default is 30 % of the memory."""
+
+WORKER_ENVIRONMENT = {
+    # A worker is reused; it waits this long for the end of the segment before. Ray's
+    # two seconds make the next, innocent segment fail.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "600",
+}
+_ENVIRONMENT = {
+    **WORKER_ENVIRONMENT,
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # The journal is the record: no loggers, no snapshots, no signal handler of Ray's.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
+    # A GPU-less trial must not see the GPUs that others were given.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+}
+
+
+@dataclass(frozen=True)
+class TrialResources:
+    """What Ray sets aside for one trial."""
+
+    cpus: int = 1
+    gpus: float = 0.0
+
+
+@contextmanager
+def ray_connection() -> Iterator[None]:
+    """Connect to Ray, and let go of it at the end. An open connection is left as it is.
+
+    With RAY_ADDRESS set that cluster is used and stays up. Otherwise Ray is started on
+    this machine and ends with the block, or with this process if that is killed.
+
+    Raises:
+        InfrastructureError: if Ray does not start or the cluster does not answer.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    with _environment():
+        try:
+            _connect(os.environ.get("RAY_ADDRESS"))
+        except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+            where = os.environ.get("RAY_ADDRESS") or "this machine"
+            raise InfrastructureError(
+                f"Ray does not start on {where}: {error}; `sitenet doctor` says what "
+                "works"
+            ) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def capacity(resources: TrialResources) -> int:
+    """Return how many trials Ray has room for at a time.
+
+    Raises:
+        ConfigError: if there is no room for one.
+    """
+    total = ray.cluster_resources()
+    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
+    room = int(cpus // resources.cpus)
+    if resources.gpus > 0:
+        room = min(room, int(gpus / resources.gpus + 1e-9))
+    if room < 1:
+        raise ConfigError(
+            f"resources: a trial asks for {resources.cpus} CPUs and {resources.gpus:g} "
+            f"GPUs, but there are {cpus:g} CPUs and {gpus:g} GPUs; ask for less, or "
+            "set RAY_ADDRESS to a larger cluster"
+        )
+    return room
+
+
+def probe(address: str) -> str | None:
+    """Return what keeps the cluster at `address` from answering; None if it does."""
+    with _environment():
+        try:
+            _connect(address)
+        except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+            return str(error).strip().split("\n")[0] or type(error).__name__
+        ray.shutdown()
+    return None
+
+
+def _connect(address: str | None) -> None:
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    if address:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": WORKER_ENVIRONMENT},
+        )
+        return
+    ray.init(
+        address="local",
+        num_cpus=len(os.sched_getaffinity(0)),
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Set Ray's variables while it is used; what the user has set wins."""
+    added = {k: v for k, v in _ENVIRONMENT.items() if k not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)

@@ -1,0 +1,45 @@
+"""What the conductor hands out, and what it can be told about it."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from search.space import FlatConfiguration
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One stretch of a trial's training: from a checkpoint to a target epoch."""
+
+    trial: int
+    attempt: int
+    """Counts from 1; every segment of a trial is a new attempt with a new folder."""
+    configuration: FlatConfiguration
+    from_epoch: int
+    until_epoch: int
+    is_last: bool
+    """Whether the trial is complete after it, so that it must leave a bundle."""
+    checkpoint: str | None
+    """Relative to the study's folder, like `folder`; None starts from nothing."""
+    folder: str
+    seconds_left: float | None
+    """What the trial's time-out has left; None without one."""
+
+
+class Answer(Enum):
+    """What the conductor says when it hands out no segment."""
+
+    WAIT = "wait"
+    """Nothing now: ask again after the next event."""
+    DONE = "done"
+    """Nothing any more in this session."""
+
+
+class EndReason(Enum):
+    """Why a session of a study ended."""
+
+    TRIALS = "trials"
+    """Every trial of the budget has its outcome."""
+    WALL_CLOCK = "wall_clock"
+    """The time is used up; trials that were running can go on with a larger budget."""
+    INTERRUPTED = "interrupted"
+    """A signal; the study can be resumed."""

@@ -1,0 +1,129 @@
+"""The study file: what is searched, on which data, how long, with what."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sitenet_core.config import DataConfig, StrictModel
+
+
+class ObjectiveConfig(StrictModel):
+    """What makes one trial better than another."""
+
+    metric: Literal["val_mae"] = "val_mae"
+    """Mean absolute error over the validation crystals, in the target's unit; the
+    smallest value up to an epoch counts."""
+    mode: Literal["min"] = "min"
+
+
+class NoSchedulerConfig(StrictModel):
+    """Every trial is trained to its end."""
+
+    kind: Literal["none"] = "none"
+
+
+class AshaConfig(StrictModel):
+    """Successive halving: the better part of a rung is trained on."""
+
+    kind: Literal["asha"] = "asha"
+    min_epochs: int = Field(default=3, ge=1)
+    """Epochs of the first rung."""
+    eta: int = Field(default=3, ge=2)
+    """Each rung is `eta` times as deep as the one before, and takes the best 1/`eta`
+    of its trials."""
+
+
+SchedulerConfig = Annotated[NoSchedulerConfig | AshaConfig, Field(discriminator="kind")]
+
+
+class AlgorithmConfig(StrictModel):
+    """How configurations are proposed and which are trained on."""
+
+    searcher: Literal["hyperopt", "random"] = "hyperopt"
+    scheduler: SchedulerConfig = NoSchedulerConfig()
+    seed: int = Field(default=0, ge=0)
+    """With one trial at a time, the seed and the data decide every proposal."""
+    startup_trials: int = Field(default=20, ge=1)
+    """Random trials before the model of the searcher is used."""
+
+
+class BudgetConfig(StrictModel):
+    """When the study ends, whichever comes first."""
+
+    trials: int = Field(ge=1)
+    wall_clock_minutes: float | None = Field(default=None, gt=0)
+    """Summed over sessions; null has no limit. Trials that are running when it is
+    used up are interrupted at their last checkpoint."""
+
+
+class ResourcesConfig(StrictModel):
+    """What one trial gets."""
+
+    cpus: int = Field(default=1, ge=1)
+    """CPU cores, and threads of torch."""
+    gpus: float = Field(default=0, ge=0)
+    """GPUs; a fraction shares one."""
+    concurrent: int | None = Field(default=None, ge=1)
+    """Trials at a time; null: as many as the machine or the cluster has room for."""
+
+    @model_validator(mode="after")
+    def _whole_or_part(self) -> Self:
+        if self.gpus > 1 and not float(self.gpus).is_integer():
+            raise ValueError("gpus: a fraction of one GPU, or whole GPUs")
+        return self
+
+
+class TrialLimits(StrictModel):
+    """What a trial may not exceed."""
+
+    timeout_minutes: float | None = Field(default=None, gt=0)
+    """Training time of one trial, all its segments together; null has no limit."""
+    max_lost_worker_retries: int = Field(default=2, ge=0)
+    """How often a trial goes on from its last checkpoint after its worker died."""
+
+
+class PromotionConfig(StrictModel):
+    """What becomes of the winner."""
+
+    train_on: Literal["train", "train+validation"] = "train"
+    """`train+validation`: both, a fixed number of epochs, the last weights; `train`:
+    the best validation decides which weights."""
+    epochs: int | None = Field(default=None, ge=1)
+    """Epochs of the long training; null: those of a trial."""
+    seed: int = Field(default=0, ge=0)
+    references: tuple[str, ...] = ("constant",)
+    """Models that meet the test set beside the winner: `preset:NAME`, `composition`,
+    `constant`."""
+    register_as: str | None = None
+    """Name in the model registry; null: the study's name."""
+
+    @model_validator(mode="after")
+    def _known_references(self) -> Self:
+        for reference in self.references:
+            if reference not in {"composition", "constant"} and not (
+                reference.startswith("preset:") and len(reference) > len("preset:")
+            ):
+                raise ValueError(
+                    f"reference {reference!r} is none of preset:NAME, composition, "
+                    "constant"
+                )
+        return self
+
+
+class StudyConfig(StrictModel):
+    """A study file with every default filled in."""
+
+    version: Literal[1]
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Folder of the study and experiment in MLflow."""
+    space: str
+    """Name of a shipped space, or a path relative to the study file."""
+    data: DataConfig
+    configuration: dict[str, Any] = Field(default_factory=dict)
+    """Nested changes to the preset and the fixed values of the space."""
+    objective: ObjectiveConfig = ObjectiveConfig()
+    algorithm: AlgorithmConfig = AlgorithmConfig()
+    budget: BudgetConfig
+    resources: ResourcesConfig = ResourcesConfig()
+    trial: TrialLimits = TrialLimits()
+    promotion: PromotionConfig = PromotionConfig()

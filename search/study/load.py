@@ -1,0 +1,117 @@
+"""Reads a study file with every error at its line and column."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from search.space import Space, load_space
+from search.study.config import StudyConfig
+from sitenet_core.config import (
+    LocatedDocument,
+    Problem,
+    TrialConfig,
+    flatten,
+    load_yaml,
+    merge,
+    problems_of,
+    unflatten,
+    validate,
+)
+from sitenet_core.errors import ConfigError
+from sitenet_core.families.registry import get_family
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study: its file and the space that the file names."""
+
+    config: StudyConfig
+    space: Space
+
+    @property
+    def base(self) -> TrialConfig:
+        """The configuration before anything is sampled: preset < fixed < study."""
+        return _base(self.space, self.config.configuration)
+
+
+def load_study(path: Path) -> Study:
+    """Return the study in the file at `path`, with the space it names.
+
+    Raises:
+        ConfigError: one `FILE:LINE:COLUMN: key: message` line per problem of the study
+            file, or the problems of the space file it names.
+    """
+    document = load_yaml(path)
+    config = validate(StudyConfig, document)
+    try:
+        space = load_space(config.space, relative_to=path.parent)
+    except ConfigError as error:
+        problem = Problem(("space",), str(error))
+        raise document.error([problem]) from error
+    _check_configuration(document, space, config.configuration)
+    return Study(config, space)
+
+
+def _check_configuration(
+    document: LocatedDocument, space: Space, changes: dict[str, Any]
+) -> None:
+    problems = space.override_problems(changes)
+    if not problems:
+        try:
+            _base(space, changes)
+        except ValidationError as error:
+            problems = problems_of(get_family(space.family).Config, error)
+    if problems:
+        raise document.error(
+            Problem(("configuration", *p.location), p.message) for p in problems
+        )
+    problems = _budget_problems(document, space, changes)
+    if problems:
+        raise document.error(problems)
+
+
+def _budget_problems(
+    document: LocatedDocument, space: Space, changes: dict[str, Any]
+) -> list[Problem]:
+    """Return what is wrong with rungs and epochs taken together."""
+    scheduler = document.data.get("algorithm", {}).get("scheduler", {})
+    if scheduler.get("kind") != "asha" or "training.epochs" in space.parameters:
+        if scheduler.get("kind") == "asha":
+            return [
+                Problem(
+                    ("algorithm", "scheduler"),
+                    "asha compares trials at the same epochs, but the space samples "
+                    "training.epochs; fix the epochs, or use kind: none",
+                )
+            ]
+        return []
+    epochs = _base(space, changes).training.epochs
+    first = scheduler.get("min_epochs", 3)
+    if first < epochs:
+        return []
+    message = (
+        f"the first rung, {first} epochs, does not lie before the last of the "
+        f"{epochs} epochs of a trial (configuration.training.epochs); lower it"
+    )
+    return [Problem(("algorithm", "scheduler", "min_epochs"), message)]
+
+
+def _base(space: Space, changes: dict[str, Any]) -> TrialConfig:
+    nested = merge(unflatten(space.fixed), changes)
+    return get_family(space.family).Config.from_preset(space.preset, nested)
+
+
+def changed_keys(old: StudyConfig, new: StudyConfig) -> list[str]:
+    """Return the dotted keys outside `budget` in which two study files differ."""
+    before = flatten(old.model_dump(mode="json"))
+    after = flatten(new.model_dump(mode="json"))
+    keys = sorted(before.keys() | after.keys())
+    missing = object()
+    return [
+        key
+        for key in keys
+        if before.get(key, missing) != after.get(key, missing)
+        and not key.startswith("budget.")
+    ]

@@ -1,0 +1,110 @@
+"""A segment of a real trial: the same `fit` as the final long training."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.trial.messages import EpochMessage
+from search.trial.payload import SegmentPayload
+from search.trial.work import OnEpochDone, WorkResult
+from sitenet_core.errors import ConfigError
+from sitenet_core.families import get_family
+
+if TYPE_CHECKING:
+    from sitenet_core.config import TrialConfig
+    from sitenet_core.training import EpochRecord, FitResult, TrainingData
+
+
+def train(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
+    """Train from the payload's checkpoint to its target epoch.
+
+    Raises:
+        ConfigError: the configuration does not fit its family or the machine.
+        DataError: store or split cannot be used.
+        TrialError: as `sitenet_core.training.fit`.
+    """
+    from sitenet_core.training import FitOptions, fit
+
+    config = get_family(payload.configuration["family"]).Config.model_validate(
+        payload.configuration
+    )
+    data = _open_data(payload)
+    report = _Reporter(payload, on_epoch)
+    checkpoint = payload.checkpoint
+    options = FitOptions(
+        folder=Path(payload.folder),
+        until_epoch=payload.until_epoch,
+        resume_from=Path(checkpoint) if checkpoint is not None else None,
+        threads=payload.threads,
+        deadline_seconds=payload.seconds_left,
+        device=payload.device,
+    )
+    result = fit(config, data, options, report)
+    report.catch_up(result.epochs)
+    bundle = _save_bundle(payload, config, data, result) if payload.is_last else None
+    return WorkResult(str(result.last_checkpoint), bundle)
+
+
+class _Reporter:
+    """Passes epochs on, none missing.
+
+    A driver that was killed may not have seen the last epoch of the checkpoint that the
+    segment starts from. The training does not repeat it; its row is in the curve.
+    """
+
+    def __init__(self, payload: SegmentPayload, on_epoch: OnEpochDone) -> None:
+        self._folder = Path(payload.folder)
+        self._reported = payload.from_epoch
+        self._on_epoch = on_epoch
+
+    def __call__(self, record: "EpochRecord") -> None:
+        self.catch_up(record.epoch - 1)
+        self._report(record)
+
+    def catch_up(self, epoch: int) -> None:
+        """Report what has not been reported, up to and including `epoch`."""
+        if self._reported >= epoch:
+            return
+        from sitenet_core.training.curve import read_curve
+
+        for record in read_curve(self._folder / "curve.csv"):
+            if self._reported < record.epoch <= epoch:
+                self._report(record)
+
+    def _report(self, record: "EpochRecord") -> None:
+        metrics = asdict(record)
+        epoch = metrics.pop("epoch")
+        checkpoint = str(self._folder / "checkpoints" / "last.ckpt")
+        self._on_epoch(
+            EpochMessage(epoch=epoch, metrics=metrics, checkpoint=checkpoint)
+        )
+        self._reported = epoch
+
+
+def _open_data(payload: SegmentPayload) -> "TrainingData":
+    from sitenet_core.data import PackedStore, load_split
+    from sitenet_core.training import TrainingData
+
+    if payload.data is None:
+        raise ConfigError("a training needs data, but its payload names none")
+    return TrainingData(
+        store=PackedStore.open(Path(payload.data.store)),
+        split=load_split(Path(payload.data.split)),
+        target=payload.data.target,
+    )
+
+
+def _save_bundle(
+    payload: SegmentPayload,
+    config: "TrialConfig",
+    data: "TrainingData",
+    result: "FitResult",
+) -> str:
+    from sitenet_core.bundle import bundle_from_checkpoint
+
+    metrics: dict[str, float] = {"best_epoch": result.best_epoch, "epochs": result.epochs}
+    if result.best_val_mae is not None:
+        metrics["val_mae"] = result.best_val_mae
+    folder = Path(payload.bundle)
+    bundle_from_checkpoint(result.best_checkpoint, folder, config, data, metrics)
+    return str(folder)
