@@ -19,9 +19,13 @@ from search.engine.searchers import (
     make_searcher,
     next_proposal,
 )
-from search.engine.searchers.hyperopt_tpe import HyperoptSearcher, compile_space
+from search.engine.searchers.hyperopt_tpe import (
+    HyperoptSearcher,
+    _document,
+    compile_space,
+)
 from search.engine.searchers.proposal import MAX_REPLACEMENTS
-from search.engine.searchers.told import MAX_TOLD, modelled_rung, tell
+from search.engine.searchers.told import MAX_TOLD, Told, modelled_rung, tell
 from search.journal.records import TrialRecord
 from search.space import load_space
 from search.trial.outcome import Outcome
@@ -135,8 +139,19 @@ def test_a_long_history_is_cut_to_the_best_and_the_newest() -> None:
 # TPE ---------------------------------------------------------------------------------
 
 
-def test_tpe_learns_a_conditional_parameter_from_active_values_only() -> None:
-    """Inactive widths would pull the proposals to the middle if they were counted."""
+def test_a_trial_lists_no_value_for_an_inactive_parameter() -> None:
+    """A value listed there would enter the density of the parameter."""
+    flat = {"depth": 0, "width": None, "rate": 1e-3, "kind": 1}
+    misc = _document(CONDITIONAL, Told(finished(7, flat, 0.5), 0.5))["misc"]
+    assert misc["vals"] == {"depth": [0.0], "width": [], "rate": [1e-3], "kind": [4]}
+    assert misc["idxs"] == {"depth": [7], "width": [], "rate": [7], "kind": [7]}
+    misc = _document(
+        CONDITIONAL, Told(finished(7, flat | {"depth": 1, "width": 40}, 0.5), 0.5)
+    )["misc"]
+    assert misc["vals"]["width"] == [40.0]
+
+
+def test_tpe_learns_a_conditional_parameter_from_the_trials_that_have_it() -> None:
     numbers = np.random.default_rng(0)
     history = []
     for k in range(60):
