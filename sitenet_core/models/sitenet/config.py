@@ -11,12 +11,21 @@ from pydantic import Field, model_validator
 from sitenet_core.config.strict import StrictModel
 
 
-class ChainSection(StrictModel):
-    """A chain of `depth` layer units of one width."""
+class PrePoolingSection(StrictModel):
+    """The chain of layer units on each site before pooling."""
 
     depth: int = Field(default=1, ge=1, le=16)
     """Number of layer units."""
     width: int = Field(default=94, ge=1, le=4096)
+    """Width of every unit."""
+
+
+class PostPoolingSection(StrictModel):
+    """The chain of layer units on each crystal after pooling."""
+
+    depth: int = Field(default=3, ge=1, le=16)
+    """Number of layer units."""
+    width: int = Field(default=200, ge=1, le=4096)
     """Width of every unit."""
 
 
@@ -60,9 +69,9 @@ class ModelSection(StrictModel):
     """Attention heads of every block."""
     attention_weights: AttentionWeightsSection = AttentionWeightsSection()
     """g^W (eq. 5)."""
-    pre_pooling: ChainSection = ChainSection()
+    pre_pooling: PrePoolingSection = PrePoolingSection()
     """Layer units on each site before pooling."""
-    post_pooling: ChainSection = ChainSection(depth=3, width=200)
+    post_pooling: PostPoolingSection = PostPoolingSection()
     """Layer units on each crystal after pooling."""
     normalization: Literal["batch", "layer", "none"] = "layer"
     """Norm of every layer unit, after the activation."""

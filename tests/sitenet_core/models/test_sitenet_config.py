@@ -102,3 +102,12 @@ def test_features_are_standardised_unless_said_otherwise() -> None:
     assert FeaturesSection().scaling == "standard"
     with pytest.raises(ValidationError, match="'standard' or 'none'"):
         FeaturesSection.model_validate({"scaling": "minmax"})
+
+
+def test_a_section_given_in_part_keeps_the_papers_other_values() -> None:
+    model = ModelSection.model_validate(
+        {"post_pooling": {"width": 64}, "attention_weights": {"width": 64}}
+    )
+    assert (model.post_pooling.depth, model.attention_weights.depth) == (3, 1)
+    model = ModelSection.model_validate({"pre_pooling": {"depth": 2}})
+    assert (model.pre_pooling.width, model.post_pooling.width) == (94, 200)
