@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -28,7 +28,7 @@ LOADER_MODULE = "sitenet_core.predict.pyfunc"
 CHAMPION = "champion"
 _DIGEST_TAG = "bundle_digest"
 _MODEL_URI = re.compile(r"models:/([^@/]+)(?:@([^@/]+)|/(\d+))")
-_ALLOWED_NAME = re.compile(r"[^/:.%\"']+")
+_ALLOWED_NAME = re.compile(r"[^/:@%\"']+")
 _DISTRIBUTIONS = ("sitenet-search", "torch", "numpy", "pymatgen", "safetensors")
 
 
@@ -75,12 +75,18 @@ def register_bundle(
     if not _ALLOWED_NAME.fullmatch(registration.name):
         raise ConfigError(
             f"{registration.name!r} cannot name a registered model: a name has no "
-            "slash, colon, dot, percent sign or quotation mark; change `register_as`"
+            "slash, colon, at or percent sign and no quotation mark; change `register_as`"
         )
     digest = content_digest(bundle)
     number = _registered_version(store, run, registration.name, digest)
     if number is None:
-        source = _upload_model(store, run, bundle, registration.loader_module)
+        # A folder of its own: one run may hold several versions.
+        folder = f"model-{digest[:16]}"
+        model = _model(registration.loader_module)
+        with tempfile.TemporaryDirectory(prefix="sitenet-model-") as scratch:
+            save_pyfunc(Path(scratch) / "model", bundle, model)
+            store.upload(run.run_id, Path(scratch) / "model", folder)
+        source = f"{run.artifact_uri}/{folder}"
         number = _new_version(store, run, source, registration, digest)
     with store.guarded(f"alias {registration.alias!r} cannot be set"):
         store.client.set_registered_model_alias(
@@ -139,13 +145,11 @@ def _registered_version(
     return None
 
 
-def _upload_model(
-    store: MlflowStore, run: LoggedRun, bundle: Path, loader_module: str
-) -> str:
-    """Store the model folder with the run and return its URI."""
-    model = PyfuncModel(
+def _model(loader_module: str) -> PyfuncModel:
+    """Return what a promoted model says of itself to MLflow."""
+    return PyfuncModel(
         loader_module=loader_module,
-        requirements=[f"{name}=={version(name)}" for name in _DISTRIBUTIONS],
+        requirements=[_requirement(name) for name in _DISTRIBUTIONS],
         inputs={"id": False, "cif": True},
         outputs={
             "id": "string",
@@ -155,11 +159,14 @@ def _upload_model(
             "reason": "string",
         },
     )
-    with tempfile.TemporaryDirectory(prefix="sitenet-model-") as scratch:
-        folder = Path(scratch) / "model"
-        save_pyfunc(folder, bundle, model)
-        store.upload(run.run_id, folder, "model")
-    return f"{run.artifact_uri}/model"
+
+
+def _requirement(distribution: str) -> str:
+    """Return the pin of what is installed; none for a program run from its source."""
+    try:
+        return f"{distribution}=={version(distribution)}"
+    except PackageNotFoundError:
+        return distribution
 
 
 def _new_version(

@@ -19,6 +19,7 @@ from sitenet_core.errors import InfrastructureError, SiteNetError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from mlflow.models.signature import ModelSignature
 
 T = TypeVar("T")
 
@@ -196,31 +197,37 @@ def save_pyfunc(folder: Path, bundle: Path, model: PyfuncModel) -> None:
         InfrastructureError: if it cannot be written.
     """
     mlflow = _import_mlflow()
-    from mlflow.models.signature import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    signature = ModelSignature(
-        Schema([ColSpec("string", n, required=r) for n, r in model.inputs.items()]),
-        Schema([ColSpec(kind, name) for name, kind in model.outputs.items()]),
-    )
     with warnings.catch_warnings():
-        # An input example would be run through the model while it is saved; the
-        # signature above is written by hand and needs no confirmation.
-        warnings.filterwarnings(
-            "ignore", message=r"\W*(\[1;33m)?An input example was not provided"
-        )
+        # MLflow 3.17 warns of its own type hints when it is imported. An input example
+        # would be run through the model while it is saved; the signature is written by
+        # hand and needs no confirmation.
+        for message in (
+            "Any type hint is inferred as AnyType",
+            "An input example was not provided",
+        ):
+            warnings.filterwarnings("ignore", message=f".*{message}")
         try:
             mlflow.pyfunc.save_model(
                 path=str(folder),
                 loader_module=model.loader_module,
                 data_path=str(bundle),
                 pip_requirements=list(model.requirements),
-                signature=signature,
+                signature=_signature(model),
             )
         except (OSError, mlflow.exceptions.MlflowException) as error:
             raise InfrastructureError(
                 f"{folder}: the model of {bundle} cannot be written: {error}"
             ) from error
+
+
+def _signature(model: PyfuncModel) -> "ModelSignature":
+    from mlflow.models.signature import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    return ModelSignature(
+        Schema([ColSpec("string", n, required=r) for n, r in model.inputs.items()]),
+        Schema([ColSpec(kind, name) for name, kind in model.outputs.items()]),
+    )
 
 
 def displayed(uri: str) -> str:

@@ -1,0 +1,195 @@
+"""The registry: bundles become versions without a pickle, and come back as bundles."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tracked_studies import ToyStudy, empty_store, toy_bundle
+
+from search.journal.events import PromotionStarted, PromotionTrained
+from search.tracking import (
+    MlflowStore,
+    MlflowTracker,
+    RegisteredModel,
+    Registration,
+    fetch_bundle,
+)
+from sitenet_core.errors import ConfigError, InfrastructureError
+
+TESTS = Path(__file__).resolve().parents[2]
+CIF = "data_x\n_cell_length_a 1\n"
+
+
+def promoted_study(folder: Path) -> ToyStudy:
+    """Return a study whose promotion has started."""
+    study = ToyStudy(folder / "studies" / "toy-study")
+    study.complete(0)
+    plan: dict[str, Any] = {
+        "started": "2026-11-01T13:00:00.000+00:00",
+        "models": {"winner": {"model.embedding_dim": 8, "model.pooling": None}},
+    }
+    study.add(PromotionStarted(trial=0, plan=plan))
+    return study
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> ToyStudy:
+    return promoted_study(tmp_path)
+
+
+@pytest.fixture
+def uri(study: ToyStudy) -> str:
+    return empty_store(study.folder.parent)
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the store in which one model is registered, to look at only."""
+    study = promoted_study(tmp_path_factory.mktemp("registered"))
+    uri = empty_store(study.folder.parent)
+    register(study, uri)
+    return uri
+
+
+def register(
+    study: ToyStudy, uri: str, unit: str = "eV", name: str = "gap"
+) -> RegisteredModel:
+    """Register a bundle that differs with its unit, by a new tracker."""
+    bundle = toy_bundle(study.folder / "promotion" / unit.replace("/", "-"), unit)
+    registration = Registration(
+        name=name,
+        tags={"unit": unit, "split_digest": "12ab"},
+        loader_module="support.toy_pyfunc",
+    )
+    tracker = MlflowTracker(uri, study.folder)
+    return tracker.register(study.state, bundle, registration)
+
+
+def test_a_registered_bundle_comes_back_byte_for_byte(
+    study: ToyStudy, uri: str
+) -> None:
+    model = register(study, uri)
+    assert model.uri == "models:/gap@champion"
+    for name in (model.uri, "models:/gap/1"):
+        fetched = fetch_bundle(name, uri)
+        original = study.folder / "promotion" / "eV"
+        assert {p.name: p.read_bytes() for p in fetched.iterdir()} == {
+            p.name: p.read_bytes() for p in original.iterdir()
+        }
+
+
+def test_the_version_says_what_was_written_beside_it(registered: str) -> None:
+    client = MlflowStore(registered).client
+    version = client.get_model_version_by_alias("gap", "champion")
+    assert version.tags["unit"] == "eV"
+    assert version.tags["split_digest"] == "12ab"
+    run = client.get_run(str(version.run_id))
+    assert run.data.tags["promotion"] == "winner"
+    assert run.data.params == {"model.embedding_dim": "8"}
+
+
+def test_no_file_of_the_model_is_a_pickle(registered: str) -> None:
+    model = fetch_bundle("models:/gap@champion", registered).parents[1]
+    files = [p for p in model.rglob("*") if p.is_file()]
+    assert {p.name for p in files} >= {"MLmodel", "bundle.json", "requirements.txt"}
+    assert not [p for p in files if p.suffix in {".pkl", ".pickle", ".pt", ".bin"}]
+    starts = {p.name: p.read_bytes()[:2] for p in files}
+    assert not [name for name, start in starts.items() if start[:1] == b"\x80"]
+    assert not [name for name, start in starts.items() if start == b"PK"]
+
+
+def test_the_alias_moves_and_the_earlier_champion_stays(
+    study: ToyStudy, uri: str
+) -> None:
+    assert register(study, uri).version == "1"
+    assert register(study, uri, unit="eV/atom").version == "2"
+    champion = fetch_bundle("models:/gap@champion", uri)
+    assert "eV/atom" in (champion / "bundle.json").read_text()
+    assert (
+        "eV/atom"
+        not in (fetch_bundle("models:/gap/1", uri) / "bundle.json").read_text()
+    )
+
+
+def test_registering_the_same_bundle_again_makes_no_version(
+    study: ToyStudy, uri: str
+) -> None:
+    assert [register(study, uri).version for _ in range(2)] == ["1", "1"]
+
+
+def test_a_registered_model_predicts_from_cif_text_in_a_new_process(
+    registered: str, tmp_path: Path
+) -> None:
+    program = (
+        "import mlflow, pandas as pd\n"
+        f"mlflow.set_tracking_uri({registered!r})\n"
+        "model = mlflow.pyfunc.load_model('models:/gap@champion')\n"
+        f"table = model.predict(pd.DataFrame({{'cif': [{CIF!r}]}}))\n"
+        "print(table.to_csv(index=False))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(TESTS), "PATH": "", "MLFLOW_DISABLE_TELEMETRY": "true"},
+    )
+    assert done.stdout.split() == ["id,prediction,unit,status,reason", "0,2.0,eV,ok,"]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("gap", "is not a registered model: write models:/NAME@champion"),
+        ("models:/gap/latest", "is not a registered model"),
+        (
+            "models:/gapp@champion",
+            "no model 'gapp' is registered .* did you mean 'gap'",
+        ),
+        (
+            "models:/gap@best",
+            "no such version or alias .versions: 1; aliases: champion",
+        ),
+        ("models:/gap/7", "no such version or alias .versions: 1; aliases: champion"),
+    ],
+)
+def test_a_model_that_is_not_there_is_explained(
+    registered: str, model: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        fetch_bundle(model, registered)
+
+
+def test_a_store_that_is_not_there_is_explained_and_not_made(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with pytest.raises(ConfigError, match=r"there is no MLflow store at .*--dir"):
+        fetch_bundle("models:/gap@champion", uri)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_vanished_are_reported_as_such(study: ToyStudy, uri: str) -> None:
+    model = fetch_bundle(register(study, uri).uri, uri).parents[1]
+    (model / "MLmodel").unlink()
+    with pytest.raises(InfrastructureError, match="its files are gone"):
+        fetch_bundle("models:/gap@champion", uri)
+
+
+def test_a_name_that_mlflow_refuses_is_a_mistake_of_the_study(
+    study: ToyStudy, uri: str
+) -> None:
+    with pytest.raises(ConfigError, match="cannot name a registered model"):
+        register(study, uri, name="a/b")
+
+
+def test_the_run_of_the_winner_holds_its_bundle(study: ToyStudy, uri: str) -> None:
+    toy_bundle(study.folder / "promotion" / "bundle", "eV")
+    study.add(PromotionTrained(model="winner", bundle="promotion/bundle", metrics={}))
+    register(study, uri)
+    client = MlflowStore(uri).client
+    version = client.get_model_version_by_alias("gap", "champion")
+    paths = {f.path for f in client.list_artifacts(str(version.run_id))}
+    assert "bundle" in paths
+    assert [p for p in paths if p.startswith("model-")]

@@ -1,0 +1,165 @@
+"""Journals made by hand, and empty MLflow stores, for tests of the tracking."""
+
+import shutil
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from search.journal import Clock, Journal, StudyState
+from search.journal.events import (
+    EpochDone,
+    Event,
+    SegmentFinished,
+    SegmentStarted,
+    SessionEnded,
+    SessionStarted,
+    StudyCreated,
+    TrialCreated,
+    TrialFinished,
+)
+from search.tracking import MlflowStore
+from search.trial.outcome import Outcome
+
+CONFIGURATION: dict[str, Any] = {
+    "model.attention_weights.depth": 0,
+    "model.attention_weights.width": None,
+    "model.pooling": "mean",
+    "optimizer.learning_rate": 8.125971481941902e-4,
+}
+
+
+@dataclass
+class _Ticking:
+    """A clock that goes on by one second with each look at it."""
+
+    now: datetime = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@dataclass
+class ToyStudy:
+    """A study folder whose journal the test writes, event by event."""
+
+    folder: Path
+    name: str = "toy-study"
+    journal: Journal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "study.yaml").write_text(f"name: {self.name}\n")
+        clock = Clock(wall=_Ticking(), monotonic=lambda: 0.0)
+        self.journal = Journal.open(self.folder / "journal.jsonl", clock)
+        digests = {"study_digest": "ab" * 32, "space_digest": "cd" * 32}
+        self.add(StudyCreated(name=self.name, **digests))
+        self.add(SessionStarted(session=1, host="here", pid=1))
+
+    @property
+    def state(self) -> StudyState:
+        """What the journal on the disk says."""
+        return StudyState.read(self.folder / "journal.jsonl")
+
+    def add(self, event: Event) -> None:
+        """Journal one event."""
+        self.journal.append(event)
+
+    def start(self, trial: int) -> None:
+        """Create a trial and give its first segment to a worker."""
+        self.add(
+            TrialCreated(
+                trial=trial,
+                configuration={**CONFIGURATION, "model.embedding_dim": 8 + trial},
+                source="searcher",
+                seed=100 + trial,
+            )
+        )
+        self.attempt(trial, 1)
+
+    def attempt(self, trial: int, attempt: int, from_epoch: int = 0) -> None:
+        """Give a segment to a worker."""
+        self.add(
+            SegmentStarted(
+                trial=trial,
+                attempt=attempt,
+                from_epoch=from_epoch,
+                until_epoch=3,
+                checkpoint="last.ckpt" if from_epoch else None,
+                folder=f"trials/{trial:05d}/attempt-{attempt}",
+            )
+        )
+
+    def epoch(
+        self, trial: int, epoch: int, attempt: int = 1, seconds: float = 2.0
+    ) -> None:
+        """Journal an epoch with values that tell trial and epoch."""
+        self.add(
+            EpochDone(
+                trial=trial,
+                attempt=attempt,
+                epoch=epoch,
+                metrics={
+                    "val_mae": 1 / epoch + trial,
+                    "train_loss": 0.1 * epoch,
+                    "seconds": seconds,
+                },
+            )
+        )
+
+    def finish(self, trial: int, outcome: Outcome, epoch: int = 3) -> None:
+        """End a trial; a completed one leaves a bundle."""
+        bundle = None
+        if outcome is Outcome.COMPLETED:
+            bundle = f"trials/{trial:05d}/bundle"
+            toy_bundle(self.folder / bundle, unit="eV")
+            self.add(
+                SegmentFinished(trial=trial, attempt=1, epoch=epoch, checkpoint=None)
+            )
+        message = "out of memory" if outcome.is_failure else ""
+        self.add(
+            TrialFinished(
+                trial=trial,
+                outcome=outcome,
+                epoch=epoch,
+                value=None,
+                bundle=bundle,
+                message=message,
+            )
+        )
+
+    def complete(self, trial: int) -> None:
+        """Journal a whole trial of three epochs."""
+        self.start(trial)
+        for epoch in (1, 2, 3):
+            self.epoch(trial, epoch)
+        self.finish(trial, Outcome.COMPLETED)
+
+    def end(self, reason: str = "trials") -> None:
+        """End the session in good order."""
+        self.add(SessionEnded(reason=reason))
+
+
+def toy_bundle(folder: Path, unit: str) -> Path:
+    """Return a folder that looks like a bundle to the registry."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bundle.json").write_text(f'{{"unit": "{unit}"}}')
+    (folder / "weights.safetensors").write_bytes(b"\0" * 16)
+    return folder
+
+
+def empty_store(studies: Path) -> str:
+    """Return the URI of an empty store: a copy, since making its tables takes long."""
+    studies.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_template(), studies / "mlflow.db")
+    return f"sqlite:///{studies / 'mlflow.db'}"
+
+
+@lru_cache
+def _template() -> Path:
+    database = Path(mkdtemp(prefix="sitenet-test-mlflow-")) / "mlflow.db"
+    MlflowStore(f"sqlite:///{database}")
+    return database
