@@ -9,6 +9,8 @@ from sitenet_core.errors import StructureError
 
 IMPROVEMENT = 1e-12
 """Relative gain below which a shorter squared length is rounding noise."""
+LEAST_VOLUME = 1e-12
+"""Volume over a·b·c below which three vectors lie in a plane."""
 MAX_STEPS = 1000
 """More reduction steps than any finite lattice in double precision can need."""
 
@@ -20,6 +22,22 @@ HALF_SPACE = np.array(
 _Row = tuple[list[float], list[int]]
 
 
+def require_volume(lattice: np.ndarray) -> None:
+    """Refuse three vectors (3, 3), Å, that span no finite volume.
+
+    Raises:
+        StructureError: if they do not.
+    """
+    finite = bool(np.isfinite(lattice).all())
+    volume = abs(float(np.linalg.det(lattice))) if finite else 0.0
+    box = float(np.prod(np.linalg.norm(lattice, axis=1))) if finite else 0.0
+    if not volume > LEAST_VOLUME * box:
+        raise StructureError(
+            f"the lattice vectors {np.asarray(lattice).tolist()} lie in a plane or are "
+            "not finite, so that the cell has no volume; check the lattice parameters"
+        )
+
+
 def minkowski_basis(lattice: np.ndarray) -> np.ndarray:
     """Return an integer unimodular U such that `U @ lattice` is Minkowski-reduced.
 
@@ -29,8 +47,10 @@ def minkowski_basis(lattice: np.ndarray) -> np.ndarray:
     reduction algorithm*, CaLC 2001.
 
     Raises:
-        StructureError: if the lattice is so flat that the reduction does not end.
+        StructureError: if the lattice has no volume, or is so flat that the reduction
+            does not end.
     """
+    require_volume(lattice)
     rows: list[_Row] = [
         ([float(x) for x in vector], [int(i == j) for j in range(3)])
         for i, vector in enumerate(lattice)

@@ -3,9 +3,9 @@
 pymatgen's search (`cell.primitive_cell`) measures its tolerance along each lattice
 vector and takes the first sublattice that fits, so that another basis of the same
 crystal, or a supercell of it, can end in another cell (1 % of dense carbon structures
-at 0.5 Å). Here the tolerance is a distance, every sublattice of prime index is tried, and
-the one with the smallest residual is taken, until none is left. Exact translations have
-no residual and are therefore taken first.
+at 0.5 Å). Here the tolerance is a distance, every sublattice of prime index is tried,
+and the one with the smallest residual is taken, until none is left. Exact translations
+have no residual and are therefore taken first.
 """
 
 import itertools

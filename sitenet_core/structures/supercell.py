@@ -8,7 +8,7 @@ from math import ceil, sqrt
 
 import numpy as np
 
-from sitenet_core.errors import StructureError
+from sitenet_core.structures.lattice import require_volume
 
 TIE = 1e-6
 """Two lengths this close, relatively, and a rounding this close to ½, are ties."""
@@ -28,6 +28,7 @@ def scaling_matrix(
     Raises:
         StructureError: if the lattice vectors lie in a plane.
     """
+    require_volume(lattice)
     unit, lengths = _orthogonalising(lattice)
     repeats = _repeats(lengths, n_sites, max_atoms, tie)
     return np.array(
@@ -48,11 +49,6 @@ def _orthogonalising(lattice: np.ndarray) -> tuple[list[list[float]], list[float
     ac = float(a @ c) / float(c @ c)
     rest = a - ab * across - ac * c
     lengths = [sqrt(float(v @ v)) for v in (rest, across, c)]
-    if not min(lengths) > 0:
-        raise StructureError(
-            "the lattice vectors lie in a plane, so that the cell has no volume; "
-            "check the lattice parameters"
-        )
     unit = [[1.0, -ab, ab * bc - ac], [0.0, 1.0, -bc], [0.0, 0.0, 1.0]]
     return unit, lengths
 

@@ -1,0 +1,149 @@
+"""The arrays of the Site-Net store."""
+
+import pickle
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from pymatgen.core import Lattice, Structure
+from support.crystals import sample
+
+from sitenet_core.data.schema import CRYSTAL
+from sitenet_core.errors import StructureError
+from sitenet_core.families.sitenet.featurise import LARGEST_N, SCHEMA, featurise
+from sitenet_core.families.sitenet.settings import CellSettings
+
+ROCK_SALT = Structure.from_spacegroup(
+    "Fm-3m", Lattice.cubic(5.64), ["Na+", "Cl-"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+)
+
+
+@pytest.mark.parametrize("reduction", ["canonical", "none"])
+@pytest.mark.parametrize("tolerance", [0.5, 0.01, None])
+def test_arrays_are_those_of_the_schema(reduction: str, tolerance: float) -> None:
+    settings = CellSettings.model_validate(
+        {"max_atoms": 60, "primitive_tolerance": tolerance, "reduction": reduction}
+    )
+    for structure in [ROCK_SALT, *sample("prototypes", 10)]:
+        arrays = featurise(structure, settings)
+        assert list(arrays) == [spec.name for spec in SCHEMA]
+        rows = {"site": arrays["n_unique_sites"], "pair": arrays["n_pairs"]}
+        for spec in SCHEMA:
+            array = arrays[spec.name]
+            expected = () if spec.scope == CRYSTAL else (int(rows[spec.scope]),)
+            assert array.dtype == spec.dtype, spec.name
+            assert array.shape == expected + spec.shape, spec.name
+
+
+def test_rock_salt_at_fifty_atoms_is_what_one_can_count() -> None:
+    arrays = featurise(ROCK_SALT, CellSettings(max_atoms=50))
+    n_atoms = int(arrays["n_atoms"])
+    assert arrays["n_unique_sites"] == 2
+    assert sorted(arrays["atomic_numbers"].tolist()) == [11, 17]
+    charges = dict(
+        zip(arrays["atomic_numbers"], arrays["oxidation_states"], strict=True)
+    )
+    assert charges == {11: 1.0, 17: -1.0}
+    assert n_atoms <= 50
+    assert arrays["pairs_per_site"].tolist() == [n_atoms, n_atoms]
+    images = abs(round(np.linalg.det(arrays["scaling_matrix"])))
+    assert n_atoms == 2 * images
+    distances = arrays["pair_distance"].reshape(2, n_atoms)
+    assert np.isclose(distances, 2.82, atol=1e-5).sum(axis=1).tolist() == [6, 6]
+
+
+def test_each_row_begins_with_its_own_self_pair_and_has_no_other() -> None:
+    for structure in sample("prototypes", 20, seed=1):
+        arrays = featurise(structure, CellSettings(max_atoms=80))
+        n, atoms = int(arrays["n_unique_sites"]), int(arrays["n_atoms"])
+        partner = arrays["pair_partner"].reshape(n, atoms)
+        distance = arrays["pair_distance"].reshape(n, atoms)
+        assert partner[:, 0].tolist() == list(range(n))
+        assert not distance[:, 0].any()
+        assert (distance[:, 1:] > 0).all()
+        counts = [np.bincount(row, minlength=n).tolist() for row in partner]
+        assert counts == [[atoms // n] * n] * n
+
+
+def test_pair_partners_are_at_the_distances_of_their_element() -> None:
+    arrays = featurise(ROCK_SALT, CellSettings(max_atoms=50))
+    n, atoms = 2, int(arrays["n_atoms"])
+    near = np.isclose(arrays["pair_distance"].reshape(n, atoms), 2.82, atol=1e-5)
+    partner = arrays["pair_partner"].reshape(n, atoms)
+    for site in range(n):
+        assert set(partner[site][near[site]].tolist()) == {1 - site}
+
+
+@pytest.mark.parametrize("reduction", ["canonical", "none"])
+def test_one_site_crystals_are_taken(reduction: str) -> None:
+    polonium = Structure(Lattice.cubic(3.35), ["Po"], [[0.3, 0.1, 0.9]])
+    settings = CellSettings.model_validate({"max_atoms": 27, "reduction": reduction})
+    arrays = featurise(polonium, settings)
+    assert arrays["n_atoms"] == 27
+    assert np.isclose(arrays["pair_distance"], 3.35, atol=1e-5).sum() == 6
+
+
+@pytest.mark.parametrize("reduction", ["canonical", "none"])
+def test_a_cell_of_more_sites_than_the_limit_is_kept(reduction: str) -> None:
+    structure = max(sample("prototypes", 60), key=len)
+    settings = CellSettings.model_validate({"max_atoms": 2, "reduction": reduction})
+    arrays = featurise(structure, settings)
+    assert arrays["n_unique_sites"] > 2
+    assert arrays["n_atoms"] == arrays["n_unique_sites"]
+
+
+@pytest.mark.parametrize("reduction", ["canonical", "none"])
+def test_a_needle_fifty_times_longer_than_wide_is_taken(reduction: str) -> None:
+    needle = Structure(
+        Lattice.tetragonal(3.0, 150.0), ["H", "Li"], [[0] * 3, [0.5] * 3]
+    )
+    settings = CellSettings.model_validate({"max_atoms": 50, "reduction": reduction})
+    arrays = featurise(needle, settings)
+    assert arrays["n_atoms"] == 50
+    assert np.isfinite(arrays["pair_distance"]).all()
+
+
+def test_structures_that_cannot_be_taken_raise_a_structure_error() -> None:
+    flat = Structure([[3, 0, 0], [0, 3, 0], [3, 3, 0]], ["H"], [[0, 0, 0]])
+    heavy = Structure(Lattice.cubic(4), ["Rf"], [[0, 0, 0]])
+    with pytest.raises(StructureError, match="no volume"):
+        featurise(flat, CellSettings())
+    with pytest.raises(StructureError, match="Z from 1 to 103"):
+        featurise(heavy, CellSettings())
+
+
+def test_more_sites_than_partners_can_name_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert LARGEST_N == 65535
+    monkeypatch.setattr("sitenet_core.families.sitenet.featurise.LARGEST_N", 1)
+    with pytest.raises(StructureError, match="2 sites; at most 1"):
+        featurise(ROCK_SALT, CellSettings())
+
+
+def test_settings_and_function_can_go_to_another_process() -> None:
+    function, settings = pickle.loads(pickle.dumps((featurise, CellSettings())))  # noqa: S301 - our own bytes
+    assert function(ROCK_SALT, settings)["n_unique_sites"] == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_atoms": 0},
+        {"max_atoms": 100_001},
+        {"primitive_tolerance": 0},
+        {"reduction": "niggli"},
+        {"max_atom": 50},
+    ],
+)
+def test_settings_outside_their_bounds_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        CellSettings.model_validate(change)
+
+
+def test_default_settings_are_the_papers_and_canonical() -> None:
+    assert CellSettings().model_dump() == {
+        "max_atoms": 500,
+        "primitive_tolerance": 0.5,
+        "reduction": "canonical",
+    }
