@@ -150,6 +150,14 @@ class PromotionTrained(Event):
     metrics: Metrics
 
 
+class PromotionFailed(Event):
+    """A reference could not be trained; the promotion goes on without it."""
+
+    event: ClassVar[str] = "promotion_failed"
+    model: str
+    message: str
+
+
 class PromotionTesting(Event):
     """From here on the test set counts as seen, whether or not a result follows."""
 
@@ -187,6 +195,7 @@ _EVENTS: tuple[type[Event], ...] = (
     PromotionStarted,
     PromotionEpoch,
     PromotionTrained,
+    PromotionFailed,
     PromotionTesting,
     PromotionTested,
     PromotionRegistered,

@@ -11,6 +11,7 @@ from search.journal.events import (
     Event,
     Metrics,
     PromotionEpoch,
+    PromotionFailed,
     PromotionRegistered,
     PromotionStarted,
     PromotionTested,
@@ -36,6 +37,7 @@ Promotion = (
     PromotionStarted
     | PromotionEpoch
     | PromotionTrained
+    | PromotionFailed
     | PromotionTesting
     | PromotionTested
     | PromotionRegistered
