@@ -43,3 +43,5 @@ class EndReason(Enum):
     """The time is used up; trials that were running can go on with a larger budget."""
     INTERRUPTED = "interrupted"
     """A signal; the study can be resumed."""
+    ERROR = "error"
+    """Ray or the disk failed; the study can be resumed once that is mended."""

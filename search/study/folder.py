@@ -59,8 +59,11 @@ class StudyFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether a study was ever begun here."""
-        return self.journal.is_file()
+        """Whether a study was begun here: its journal has a first whole line."""
+        if not self.journal.is_file():
+            return False
+        with self.journal.open("rb") as file:
+            return file.readline().endswith(b"\n")
 
     def trial(self, number: int) -> Path:
         """Return the folder of one trial."""

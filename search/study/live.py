@@ -1,0 +1,157 @@
+"""A study on the screen while it runs: a table, or lines where there is no terminal."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import Progress
+from rich.table import Table
+
+from search.journal import OBJECTIVE, StudyState, TrialRecord
+from search.study.config import BudgetConfig
+
+if TYPE_CHECKING:
+    from sitenet_core.data import BuildProgress
+
+_ROWS = 15
+
+
+@contextmanager
+def build_bar(*, shown: bool) -> Iterator[Callable[["BuildProgress"], None]]:
+    """Yield what takes the progress of a store that is built; a bar, if `shown`."""
+    console = Console(stderr=True)
+    bar = Progress(console=console, transient=True, disable=not shown)
+    with bar:
+        task = bar.add_task("featurising crystals", total=None, visible=False)
+
+        def show(progress: "BuildProgress") -> None:
+            done, total = progress.n_read, progress.n_total
+            bar.update(task, completed=done, total=total, visible=done < total)
+
+        yield show
+
+
+class Display(Protocol):
+    """Shows a state."""
+
+    def show(self, state: StudyState) -> None:
+        """Show `state`, which differs little or not at all from the one before."""
+        ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def show(self, state: StudyState) -> None:
+        """Show nothing."""
+
+
+class Lines:
+    """One line per trial that has ended."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told: set[int] | None = None
+
+    def show(self, state: StudyState) -> None:
+        """Print what has ended since the last call."""
+        ended = {t.number for t in state.trials if t.outcome is not None}
+        if self._told is None:
+            self._told = ended
+        for number in sorted(ended - self._told):
+            self._console.print(line_of(state, number), highlight=False)
+        self._told |= ended
+
+
+class LiveTable:
+    """A table that is drawn anew."""
+
+    def __init__(self, live: Live, budget: BudgetConfig) -> None:
+        self._live = live
+        self._budget = budget
+        self._began = time.monotonic()
+
+    def show(self, state: StudyState) -> None:
+        """Draw the last trials, the best and the budget."""
+        self._live.update(table_of(state, self._budget, self._elapsed(state)))
+
+    def _elapsed(self, state: StudyState) -> float:
+        now = time.monotonic() - self._began
+        return state.seconds - state.search_seconds.get(state.session, 0.0) + now
+
+
+@contextmanager
+def display(*, shown: bool, budget: BudgetConfig) -> Iterator[Display]:
+    """Yield a display on standard error that fits what standard error is."""
+    if not shown:
+        yield Silent()
+        return
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    with Live(console=console, refresh_per_second=2, transient=True) as live:
+        yield LiveTable(live, budget)
+
+
+def line_of(state: StudyState, number: int) -> str:
+    """Return one trial that has ended in one line."""
+    trial = state.trials[number]
+    value = "" if trial.value is None else f" {OBJECTIVE} {trial.value:.5g}"
+    best = state.best
+    record = "" if best is None else f" (best {best.value:.5g}, trial {best.number})"
+    reason = f": {trial.message}" if trial.message else ""
+    return (
+        f"trial {number} {trial.outcome} at epoch {trial.last_epoch},"
+        f"{value}{reason}{record}"
+    )
+
+
+def table_of(state: StudyState, budget: BudgetConfig, elapsed: float) -> Table:
+    """Return the newest trials as a table; the caption has the best and the budget."""
+    table = Table(title=f"study {state.name}", caption=_caption(state, budget, elapsed))
+    for name in ("trial", "status", "epoch", OBJECTIVE, "train s"):
+        table.add_column(name, justify="right")
+    alive = [t for t in state.trials if t.outcome is None]
+    ended = [t for t in state.trials if t.outcome is not None]
+    room = max(_ROWS - len(alive), 0)
+    shown = [*(ended[-room:] if room else []), *alive[:_ROWS]]
+    for trial in sorted(shown, key=lambda t: t.number):
+        seconds = state.details[trial.number].seconds
+        table.add_row(
+            str(trial.number),
+            _status(trial),
+            f"{trial.last_epoch}/{trial.target_epoch or '-'}",
+            _value(trial),
+            f"{seconds:.0f}",
+            style="bold green" if trial == state.best else None,
+        )
+    return table
+
+
+def _caption(state: StudyState, budget: BudgetConfig, elapsed: float) -> str:
+    best = state.best
+    words = "no trial completed yet"
+    if best is not None:
+        words = f"best {best.value:.5g} (trial {best.number})"
+    text = f"{words} · {len(state.trials)} of {budget.trials} trials"
+    text += f" · {elapsed / 60:.1f} min"
+    if budget.wall_clock_minutes is not None:
+        text += f" of {budget.wall_clock_minutes:g} min"
+    return text
+
+
+def _status(trial: TrialRecord) -> str:
+    if trial.outcome is not None:
+        return str(trial.outcome)
+    if trial.running:
+        return "running"
+    return "interrupted" if trial.interrupted else "waiting"
+
+
+def _value(trial: TrialRecord) -> str:
+    values = trial.epoch_values.values()
+    return f"{min(values):.5g}" if values else "-"

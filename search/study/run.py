@@ -1,0 +1,132 @@
+"""`sitenet search run`: begins a study, or goes on with one, and runs its budget."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.engine.stopping import Stopped, StopRequest, stop_on_signals
+from search.journal import Journal, StudyCreated
+from search.study.config import StudyConfig
+from search.study.folder import StudyFolder, find_study
+from search.study.live import build_bar
+from search.study.load import Study, load_study
+from search.study.lock import study_lock
+from search.study.prepare import StudyData, prepare_data
+from search.study.resolve import (
+    check_digests,
+    continued_study,
+    save_study,
+    study_digest,
+)
+from search.study.session import RunOptions, Session, end_before_trials
+from search.study.summary import StudySummary, study_summary
+from sitenet_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sitenet_core.data import BuildProgress
+
+_YAML = {".yaml", ".yml"}
+
+
+def run_study(target: Path | str, options: RunOptions | None = None) -> StudySummary:
+    """Run the study in file `target`, or go on with it, until its budget is used up.
+
+    Args:
+        target: a study file; to go on, also the name or the folder of a study.
+        options: where and how.
+
+    Returns:
+        How the study stands; `interrupted` tells of a signal.
+
+    Raises:
+        ConfigError: the study, its space or the resources are wrong, it exists already
+            and `resume` is not set, or (StudyInUseError) another driver runs it.
+        DataError: the data cannot be used.
+        NoTrialSucceededError: the budget is used up and no trial was completed.
+        InfrastructureError: Ray or the disk failed.
+    """
+    options = options or RunOptions()
+    folder, given = _locate(target, options)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with stop_on_signals() as stop, study_lock(folder.lock):
+        study = _resolve(folder, given, options)
+        try:
+            data = _prepare(study, folder, stop, shown=options.progress)
+        except Stopped:
+            _journal_creation(folder, study)
+            end_before_trials(folder)
+        else:
+            _journal_creation(folder, study)
+            Session(study, folder, data, options).run(stop)
+    summary = study_summary(folder)
+    if not summary.interrupted:
+        summary.require_success()
+    return summary
+
+
+def _locate(
+    target: Path | str, options: RunOptions
+) -> tuple[StudyFolder, Study | None]:
+    """Return the study's folder and, where a file was named, what the file says."""
+    if Path(target).suffix not in _YAML:
+        if not options.resume:
+            raise ConfigError(
+                f"{target}: a study begins with a study file (.yaml); to go on with a "
+                "study by its name, add --resume"
+            )
+        return find_study(str(target), options.directory), None
+    study = load_study(Path(target))
+    if options.name is not None:
+        renamed = {**study.config.model_dump(), "name": options.name}
+        try:
+            study = Study(StudyConfig.model_validate(renamed), study.space)
+        except ValueError as error:
+            raise ConfigError(
+                f"--name {options.name!r}: letters, digits, dot, dash and underscore "
+                "are allowed, beginning with a letter or digit"
+            ) from error
+    folder = StudyFolder((options.directory / study.config.name).resolve())
+    return folder, study
+
+
+def _prepare(
+    study: Study, folder: StudyFolder, stop: StopRequest, *, shown: bool
+) -> StudyData:
+    with build_bar(shown=shown) as bar:
+
+        def on_progress(progress: "BuildProgress") -> None:
+            stop.check()
+            bar(progress)
+
+        return prepare_data(study, folder, on_progress)
+
+
+def _resolve(folder: StudyFolder, given: Study | None, options: RunOptions) -> Study:
+    """Return the resolved study, saved; under the study's lock."""
+    if folder.exists:
+        if not options.resume:
+            raise ConfigError(
+                f"{folder.path}: the study exists already; go on with it by --resume, "
+                "or choose another name with --name"
+            )
+        study = continued_study(folder, given)
+        check_digests(folder, study)
+        return study
+    if given is None:
+        raise ConfigError(f"{folder.path}: nothing was begun here; name a study file")
+    save_study(folder, given)
+    # Of an attempt that failed before the first trial, with other data perhaps.
+    folder.split.unlink(missing_ok=True)
+    return given
+
+
+def _journal_creation(folder: StudyFolder, study: Study) -> None:
+    """Begin the journal, if that was not done: from here on the study is fixed."""
+    journal = Journal.open(folder.journal)
+    if not journal.entries:
+        journal.append(
+            StudyCreated(
+                name=study.config.name,
+                study_digest=study_digest(study.config),
+                space_digest=study.space.digest,
+            )
+        )

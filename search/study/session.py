@@ -1,0 +1,204 @@
+"""One driver session of a study: from Ray's start to its end."""
+
+import importlib.metadata
+import os
+import platform
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.engine.conductor import Conductor, Engine, Rules
+from search.engine.desk import Desk
+from search.engine.schedulers import make_scheduler
+from search.engine.searchers import make_searcher
+from search.engine.segment import EndReason, Segment
+from search.engine.stopping import StopRequest
+from search.engine.tracking_thread import Tracker, TrackingThread
+from search.journal import Journal, SessionEnded, SessionStarted, StudyState
+from search.study.config import AshaConfig
+from search.study.folder import DEFAULT_DIRECTORY, StudyFolder
+from search.study.live import Display, display
+from search.study.load import Study
+from search.study.prepare import StudyData
+from search.trial.payload import SegmentData, SegmentPayload
+from search.trial.work import TRAIN
+from sitenet_core.errors import InfrastructureError
+
+_PACKAGES = ("sitenet-search", "torch", "ray", "hyperopt", "pytorch-lightning")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is run; nothing here changes what it finds."""
+
+    directory: Path = DEFAULT_DIRECTORY
+    name: str | None = None
+    """Name of the study; None is the file's."""
+    resume: bool = False
+    """Go on with a study that was begun."""
+    progress: bool = True
+    """Show a live table (or lines) on standard error."""
+    work: str = TRAIN
+    """What a segment runs; anything but `train` is for programs that simulate."""
+    tracker: Callable[[StudyFolder, StudyData], Tracker] | None = None
+    """Makes what the study is shown in; None is MLflow."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """One driver session, from Ray's start to its end."""
+
+    study: Study
+    folder: StudyFolder
+    data: StudyData
+    options: RunOptions
+
+    def run(self, stop: StopRequest) -> None:
+        """Run segments until the session is over; its end is journalled."""
+        from search.engine.ray_cluster import ray_connection
+
+        tracking = TrackingThread(self._tracker())
+        budget = self.study.config.budget
+        try:
+            with (
+                ray_connection(),
+                display(shown=self.options.progress, budget=budget) as screen,
+            ):
+                self._run(stop, screen, tracking)
+        finally:
+            self.folder.remove_scratch()
+            tracking.close(self.folder.state())
+
+    def _run(
+        self, stop: StopRequest, screen: Display, tracking: TrackingThread
+    ) -> None:
+        from search.engine.ray_cluster import TrialResources, capacity
+        from search.engine.ray_runner import RayRun, run_on_ray
+
+        wanted = self.study.config.resources
+        resources = TrialResources(wanted.cpus, wanted.gpus)
+        room = capacity(resources)
+        desk = self._desk(min(room, wanted.concurrent or room))
+
+        def show(state: StudyState) -> None:
+            screen.show(state)
+            tracking.show(state)
+
+        try:
+            run = RayRun(resources, self.folder.scratch, show)
+            reason = run_on_ray(desk, run, stop)
+        except Exception:
+            # Where the disk is what failed, the journal ends without this line.
+            with suppress(InfrastructureError):
+                desk.conductor.end(EndReason.ERROR)
+            raise
+        desk.conductor.end(reason)
+        show(desk.conductor.state)
+
+    def _desk(self, concurrent: int) -> Desk:
+        """Return the study's desk with its session begun."""
+        conductor = Conductor(
+            Journal.open(self.folder.journal),
+            make_engine(self.study),
+            make_rules(self.study, concurrent),
+        )
+        conductor.begin(socket.gethostname(), os.getpid(), _versions())
+        return Desk(conductor, self.folder.path, self._payload)
+
+    def _payload(self, segment: Segment) -> SegmentPayload:
+        config = self.study.space.configuration(
+            segment.configuration, self.study.config.configuration
+        )
+        resources = self.study.config.resources
+        checkpoint = segment.checkpoint
+        return SegmentPayload(
+            work=self.options.work,
+            trial=segment.trial,
+            attempt=segment.attempt,
+            configuration=config.model_dump(mode="json"),
+            data=SegmentData(
+                store=str(self.data.store_of(config)),
+                split=str(self.folder.split),
+                target=self.study.config.data.target,
+            ),
+            from_epoch=segment.from_epoch,
+            until_epoch=segment.until_epoch,
+            is_last=segment.is_last,
+            checkpoint=str(self.folder.absolute(checkpoint)) if checkpoint else None,
+            folder=str(self.folder.absolute(segment.folder)),
+            bundle=str(self.folder.trial(segment.trial) / "bundle"),
+            threads=resources.cpus,
+            device="gpu" if resources.gpus else "cpu",
+            seconds_left=segment.seconds_left,
+        )
+
+    def _tracker(self) -> Tracker:
+        if self.options.tracker is not None:
+            return self.options.tracker(self.folder, self.data)
+        from search.tracking import MlflowTracker, tracking_uri
+
+        tags = {
+            "data_digest": self.data.source_digest,
+            "split_digest": self.data.split.digest,
+        }
+        uri = tracking_uri(self.folder.path.parent)
+        return MlflowTracker(uri, self.folder.path, tags)
+
+
+def make_engine(study: Study) -> Engine:
+    """Return the searcher and the scheduler that the study names."""
+    algorithm = study.config.algorithm
+    scheduler = algorithm.scheduler
+    rungs = (
+        {"min_epochs": scheduler.min_epochs, "eta": scheduler.eta}
+        if isinstance(scheduler, AshaConfig)
+        else {}
+    )
+    epochs = study.base.training.epochs
+    return Engine(
+        space=study.space,
+        searcher=make_searcher(
+            algorithm.searcher, startup_trials=algorithm.startup_trials
+        ),
+        scheduler=make_scheduler(scheduler.kind, epochs=epochs, **rungs),
+    )
+
+
+def make_rules(study: Study, concurrent: int) -> Rules:
+    """Return what the study file says to the conductor."""
+    config = study.config
+    wall_clock, timeout = (
+        config.budget.wall_clock_minutes,
+        config.trial.timeout_minutes,
+    )
+    return Rules(
+        trials=config.budget.trials,
+        epochs=study.base.training.epochs,
+        seed=config.algorithm.seed,
+        concurrent=concurrent,
+        wall_clock_seconds=None if wall_clock is None else wall_clock * 60,
+        timeout_seconds=None if timeout is None else timeout * 60,
+        max_lost_worker_retries=config.trial.max_lost_worker_retries,
+    )
+
+
+def end_before_trials(folder: StudyFolder) -> None:
+    """Journal a session that a signal ended while its stores were built."""
+    journal = Journal.open(folder.journal)
+    session = folder.state().session + 1
+    host, pid = socket.gethostname(), os.getpid()
+    journal.append(SessionStarted(session=session, host=host, pid=pid))
+    journal.append(SessionEnded(reason=EndReason.INTERRUPTED.value))
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions that a session ran with."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions

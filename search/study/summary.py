@@ -1,0 +1,127 @@
+"""How a study stands, in words and as JSON, from its journal alone."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.engine.segment import EndReason
+from search.journal import OBJECTIVE, StudyState, TrialRecord
+from search.study.folder import StudyFolder
+from search.study.resolve import saved_study
+from sitenet_core.errors import NoTrialSucceededError
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """A study at one moment."""
+
+    folder: Path
+    state: StudyState
+    unit: str
+    n_trials: int
+    """Trials of the budget."""
+    wall_clock_seconds: float | None
+    """Time of the budget; None without a limit."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal ended the last session."""
+        return self.state.ended == EndReason.INTERRUPTED.value
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Trials by outcome; `unfinished` has none yet."""
+        words = (t.outcome or "unfinished" for t in self.state.trials)
+        return dict(sorted(Counter(str(word) for word in words).items()))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the document of `--json`."""
+        best = self.state.best
+        return {
+            "name": self.state.name,
+            "folder": str(self.folder),
+            "session": self.state.session,
+            "running": self.state.session_open,
+            "ended": self.state.ended,
+            "objective": OBJECTIVE,
+            "unit": self.unit,
+            "budget": {
+                "trials": self.n_trials,
+                "wall_clock_seconds": self.wall_clock_seconds,
+            },
+            "seconds": round(self.state.seconds, 1),
+            "counts": self.counts,
+            "best": None if best is None else self._trial(best),
+            "trials": [self._trial(t) for t in self.state.trials],
+        }
+
+    def lines(self) -> list[str]:
+        """Return what a person wants to know, line by line."""
+        counts = ", ".join(f"{n} {word}" for word, n in self.counts.items())
+        n_begun, minutes = len(self.state.trials), self.state.seconds / 60
+        trials = f"{n_begun} of {self.n_trials} trials ({counts or 'none yet'})"
+        lines = [f"study {self.state.name}: {trials}, {minutes:.1f} min"]
+        best = self.state.best
+        if best is not None:
+            value = f"{OBJECTIVE} {best.value:.5g} {self.unit}"
+            lines.append(f"best: trial {best.number}, {value}")
+            if best.bundle is not None:
+                lines.append(f"bundle: {self.folder / best.bundle}")
+        lines.extend(
+            f"trial {t.number} {t.outcome}: {t.message}"
+            for t in self.state.trials
+            if t.outcome is not None and t.outcome.is_failure
+        )
+        lines.append(f"folder: {self.folder}")
+        if self.interrupted:
+            lines.append("interrupted in good order; go on with --resume")
+        return lines
+
+    def require_success(self) -> None:
+        """Raise NoTrialSucceededError, with the reasons, if no trial was completed."""
+        if self.state.best is not None:
+            return
+        reasons = Counter(t.message for t in self.state.trials if t.message)
+        shown = "".join(f"\n  {n} × {text}" for text, n in reasons.most_common(5))
+        counts = ", ".join(f"{n} {word}" for word, n in self.counts.items())
+        raise NoTrialSucceededError(
+            f"{self.folder}: no trial of the study was completed "
+            f"({counts or 'none was started'}); logs and tracebacks lie in "
+            f"{self.folder / 'trials'}. A larger budget and --resume go on with "
+            f"unfinished trials.{shown}"
+        )
+
+    def _trial(self, record: TrialRecord) -> dict[str, Any]:
+        details = self.state.details[record.number]
+        return {
+            "trial": record.number,
+            "outcome": None if record.outcome is None else str(record.outcome),
+            "value": record.value,
+            "epoch": record.last_epoch,
+            "source": record.source,
+            "configuration": dict(record.configuration),
+            "attempts": record.attempts,
+            "seconds": round(details.seconds, 3),
+            "bundle": None
+            if record.bundle is None
+            else str(self.folder / record.bundle),
+            "message": record.message,
+        }
+
+
+def study_summary(folder: StudyFolder) -> StudySummary:
+    """Return how the study in `folder` stands.
+
+    Raises:
+        InfrastructureError: if its journal is damaged.
+    """
+    config = saved_study(folder).config
+    minutes = config.budget.wall_clock_minutes
+    return StudySummary(
+        folder=folder.path,
+        state=folder.state(),
+        unit=config.data.target.unit,
+        n_trials=config.budget.trials,
+        wall_clock_seconds=None if minutes is None else minutes * 60,
+    )
