@@ -70,7 +70,7 @@ class Deadline(Callback):
         used = time.monotonic() - self._started
         if used > self._seconds:
             raise TrialTimeoutError(
-                f"the training used up its {self._seconds:.0f} s after "
+                f"the training used up its {self._seconds:.3g} s after "
                 f"{trainer.current_epoch} finished epochs of this run; give it more "
-                "time or fewer epochs; its last checkpoint can be continued"
+                "time or fewer epochs, or continue from its last finished epoch"
             )
