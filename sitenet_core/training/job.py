@@ -18,11 +18,15 @@ from sitenet_core.config import (
     problems_of,
     validate,
 )
-from sitenet_core.data import Split, load_split, make_split
+from sitenet_core.data import PackedStore, Split, load_split, make_split
 from sitenet_core.data.build import OnProgress
 from sitenet_core.errors import ConfigError
 from sitenet_core.families.registry import get_family
-from sitenet_core.families.stores import StoreBuilding, open_family_store
+from sitenet_core.families.stores import (
+    StoreBuilding,
+    open_family_store,
+    unit_cell_limit,
+)
 from sitenet_core.training.fit import fit
 from sitenet_core.training.options import FitOptions, FitResult, TrainingData
 
@@ -148,9 +152,7 @@ def _claim(job: Job, options: JobOptions) -> Path | None:
     return last if last.exists() else None
 
 
-def _prepare(
-    job: Job, folder: Path, on_progress: OnProgress | None
-) -> TrainingData:
+def _prepare(job: Job, folder: Path, on_progress: OnProgress | None) -> TrainingData:
     config, family = job.config, get_family(job.config.family)
     store = open_family_store(
         config.data,
@@ -168,7 +170,6 @@ def _split(job: Job, folder: Path, store: PackedStore) -> Split:
     if file.exists():
         return load_split(file)
     data = job.config.data
-    limit = data.unit_cell_limit or job.trial.cell_limit
-    split = make_split(store, data, limit)
+    split = make_split(store, data, unit_cell_limit(data, job.trial))
     split.save(file)
     return split

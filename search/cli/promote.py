@@ -1,0 +1,34 @@
+"""`sitenet promote`: the best trial becomes a tested, registered model."""
+
+import argparse
+
+from search.cli.output import (
+    Commands,
+    add_directory,
+    add_json,
+    print_json,
+)
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add `promote`."""
+    parser = commands.add_parser(
+        "promote", help="train the best trial long, test it once, register it"
+    )
+    parser.add_argument("name", help="name of the study")
+    add_directory(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Promote the study's best trial and print the test errors."""
+    from search.promotion import promote
+    from search.study import find_study
+
+    result = promote(find_study(options.name, options.dir), progress=not options.json)
+    if options.json:
+        print_json(result.as_dict())
+    else:
+        print(result.as_text())
+    return 0

@@ -1,0 +1,197 @@
+"""Packed stores of a family: built for a data set, listed, described."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from sitenet_core.config import (
+    DataConfig,
+    StrictModel,
+    TargetConfig,
+    TrialConfig,
+    problems_of,
+)
+from sitenet_core.data import (
+    BuildOptions,
+    PackedStore,
+    StoreSummary,
+    data_root,
+    default_store_root,
+    list_stores,
+    open_or_build,
+)
+from sitenet_core.data.build import OnProgress
+from sitenet_core.errors import ConfigError, DataError
+from sitenet_core.families.protocol import ModelFamily
+from sitenet_core.families.registry import get_family, recipe
+
+
+@dataclass(frozen=True)
+class StoreBuilding:
+    """Where and with how many processes stores are built on this machine."""
+
+    root: Path | None = None
+    """Folder of the stores; None is `default_store_root()`."""
+    workers: int | None = None
+    """Processes; None is one per CPU."""
+
+
+@dataclass(frozen=True)
+class StoreRequest:
+    """What `sitenet data build` was asked for."""
+
+    source: str
+    labels: str | None
+    column: str
+    """Name of the value column of a CSV without header."""
+    family: str
+    cell: tuple[str, ...]
+    """`KEY=VALUE` changes of the family's default settings."""
+    workers: int
+    max_failed_fraction: float
+
+
+def build_requested_store(
+    request: StoreRequest, on_progress: OnProgress | None = None
+) -> dict[str, Any]:
+    """Build or find the store that was asked for; return its description.
+
+    Raises:
+        ConfigError: if a setting is not allowed or the source cannot be found.
+        DataError: if the data set cannot be used.
+    """
+    family = get_family(request.family)
+    settings = parse_settings(family, request.cell)
+    try:
+        data = DataConfig(
+            source=request.source,
+            labels=request.labels,
+            target=TargetConfig(column=request.column, name=request.column, unit=""),
+            max_failed_fraction=request.max_failed_fraction,
+        )
+    except ValidationError as error:
+        raise ConfigError(_text(DataConfig, error)) from error
+    building = StoreBuilding(workers=request.workers)
+    store = open_family_store(data, family, settings, building, on_progress)
+    return describe_store(store)
+
+
+def open_family_store(
+    data: DataConfig,
+    family: ModelFamily,
+    settings: StrictModel,
+    building: StoreBuilding = StoreBuilding(),
+    on_progress: OnProgress | None = None,
+) -> PackedStore:
+    """Return the store of `data` for `family` with `settings`, built if need be.
+
+    Raises:
+        ConfigError: if the source cannot be found.
+        DataError: if the data set cannot be used.
+    """
+    # Only a build reads structures; opening a store needs no pymatgen.
+    from sitenet_core.structures.sources import open_source
+
+    source = open_source(data, data_root())
+    options = BuildOptions(
+        root=building.root or default_store_root(),
+        workers=building.workers or os.cpu_count() or 1,
+        max_failed_fraction=data.max_failed_fraction,
+    )
+    return open_or_build(source, recipe(family, settings), options, on_progress)
+
+
+def unit_cell_limit(data: DataConfig, config: TrialConfig) -> int:
+    """Return the largest primitive cell, in sites, to train and validate on.
+
+    It is declared with the data, or the `cell.max_atoms` that every family has; it
+    comes from a base configuration, never from sampled values.
+    """
+    if data.unit_cell_limit is not None:
+        return data.unit_cell_limit
+    return int(config.model_dump()["cell"]["max_atoms"])
+
+
+def parse_settings(family: ModelFamily, assignments: tuple[str, ...]) -> StrictModel:
+    """Return the family's default settings with `KEY=VALUE` changes.
+
+    Raises:
+        ConfigError: if a key or a value is not allowed.
+    """
+    changes: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"{assignment!r}: expected KEY=VALUE, as max_atoms=100")
+        changes[key.strip()] = YAML(typ="safe").load(text)
+    defaults = family.default_settings
+    try:
+        return type(defaults).model_validate({**defaults.model_dump(), **changes})
+    except ValidationError as error:
+        raise ConfigError(f"--cell: {_text(type(defaults), error)}") from error
+
+
+def describe_store(store: PackedStore) -> dict[str, Any]:
+    """Return what `store` holds as plain data: counts, settings, skipped rows."""
+    header, report = store.header, store.report
+    return {
+        "folder": str(store.path),
+        "source": header.source,
+        "family": header.family,
+        "settings": dict(header.settings),
+        "digest": store.digest,
+        "read": report.n_read,
+        "stored": report.n_stored,
+        "labels": sorted(header.labels),
+        "folds": header.has_folds,
+        "bytes": sum(entry.bytes for entry in header.files.values()),
+        "skipped": [row.model_dump() for row in report.skipped],
+    }
+
+
+def find_store(name: str, root: Path | None = None) -> PackedStore:
+    """Return the store in folder `name`, or whose name below `root` begins so.
+
+    Raises:
+        DataError: if there is none, or several.
+        StoreError: if it is damaged.
+    """
+    if Path(name).is_dir():
+        return PackedStore.open(Path(name))
+    folder = root or default_store_root()
+    found = sorted(p for p in folder.glob(f"{name}*") if p.is_dir())
+    if len(found) != 1:
+        what = "several stores begin" if found else "no store begins"
+        raise DataError(
+            f"{folder}: {what} with {name!r}; `sitenet data list` names them all"
+        )
+    return PackedStore.open(found[0])
+
+
+def store_rows(root: Path | None = None) -> list[dict[str, Any]]:
+    """Return one row per store below `root`, damaged ones with what is wrong."""
+    return [_row(summary) for summary in list_stores(root or default_store_root())]
+
+
+def _row(summary: StoreSummary) -> dict[str, Any]:
+    header = summary.header
+    if header is None:
+        return {"name": summary.path.name, "problem": summary.problem}
+    return {
+        "name": summary.path.name,
+        "source": header.source,
+        "family": header.family,
+        "settings": dict(header.settings),
+        "crystals": header.n_crystals,
+        "bytes": sum(entry.bytes for entry in header.files.values()),
+        "problem": None,
+    }
+
+
+def _text(model: type[StrictModel], error: ValidationError) -> str:
+    problems = problems_of(model, error)
+    return "; ".join(f"{'.'.join(map(str, p.location))}: {p.message}" for p in problems)
