@@ -9,6 +9,7 @@ from search.tracking.registry import (
     CHAMPION,
     RegisteredModel,
     Registration,
+    check_model_name,
     fetch_bundle,
     register_bundle,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "MlflowTracker",
     "RegisteredModel",
     "Registration",
+    "check_model_name",
     "fetch_bundle",
     "probe",
     "register_bundle",

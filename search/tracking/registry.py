@@ -60,6 +60,19 @@ class RegisteredModel:
         return f"models:/{self.name}@{self.alias}"
 
 
+def check_model_name(name: str) -> None:
+    """Refuse a name that MLflow, or a `models:/` URI, could not take.
+
+    Raises:
+        ConfigError: if it has a character that is not allowed.
+    """
+    if not _ALLOWED_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot name a registered model: a name has no slash, colon, at "
+            "or percent sign and no quotation mark; change `promotion.register_as`"
+        )
+
+
 def register_bundle(
     store: MlflowStore, run: LoggedRun, bundle: Path, registration: Registration
 ) -> RegisteredModel:
@@ -72,11 +85,7 @@ def register_bundle(
         ConfigError: if the name is not one that a model can have.
         InfrastructureError: if MLflow does not take the model.
     """
-    if not _ALLOWED_NAME.fullmatch(registration.name):
-        raise ConfigError(
-            f"{registration.name!r} cannot name a registered model: a name has no "
-            "slash, colon, at or percent sign and no quotation mark; change `register_as`"
-        )
+    check_model_name(registration.name)
     digest = content_digest(bundle)
     number = _registered_version(store, run, registration.name, digest)
     if number is None:

@@ -12,7 +12,6 @@ from search.tracking.promoted import WINNER, promotion_key, promotion_views
 from search.tracking.registry import RegisteredModel, Registration, register_bundle
 from search.tracking.store import MlflowStore
 from search.tracking.views import study_identity, study_view, trial_view
-from sitenet_core.data import load_split
 from sitenet_core.errors import InfrastructureError
 
 _log = logging.getLogger(__name__)
@@ -40,13 +39,12 @@ class MlflowTracker:
         Args:
             uri: of the store, from `tracking_uri`.
             folder: of the study; its parent takes the artifacts of a SQLite store.
-            tags: put on every run beside the digests of data and split.
+            tags: put on every run: the digests of data and split, say.
             clock: seconds that never run backwards.
         """
         self._uri = uri
         self._folder = folder
         self._tags = dict(tags or {})
-        self._split_tags: dict[str, str] = {}
         self._clock = clock
         self._open: tuple[MlflowStore, StudyMirror] | None = None
         self._seen: dict[int, tuple[object, ...]] = {}
@@ -90,34 +88,20 @@ class MlflowTracker:
 
     def _push(self, state: StudyState) -> None:
         _, mirror = self._opened(state)
-        tags = {**self._tags, **self._digests()}
-        parent = self._push_study(mirror, state, tags)
+        tags = self._tags
+        parent = self._push_study(mirror, state)
         for number in self._changed(state):
             mirror.push(trial_view(state, number, self._folder, tags), parent)
             self._seen[number] = _fingerprint(state, number)
         for view in promotion_views(state, self._folder, tags):
             mirror.push(view, parent)
 
-    def _digests(self) -> dict[str, str]:
-        """Return the tags that the study's split decides, read once it is there."""
-        path = self._folder / "split.json"
-        if not self._split_tags and path.is_file():
-            split = load_split(path)
-            self._split_tags = {
-                "data_digest": split.store_digest,
-                "split_digest": split.digest,
-                "target": split.column,
-            }
-        return self._split_tags
-
-    def _push_study(
-        self, mirror: StudyMirror, state: StudyState, tags: Mapping[str, str]
-    ) -> str:
+    def _push_study(self, mirror: StudyMirror, state: StudyState) -> str:
         """Bring the parent run up to date; it changes when a trial or session ends."""
         ended = sum(trial.outcome is not None for trial in state.trials)
         seen = (ended, state.session, state.session_open, state.ended)
         if self._parent is None or self._parent[0] != seen:
-            view = study_view(state, self._folder, tags)
+            view = study_view(state, self._folder, self._tags)
             self._parent = (seen, mirror.push(view))
         return self._parent[1]
 

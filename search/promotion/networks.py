@@ -1,0 +1,134 @@
+"""The long trainings: the winner and the preset references, one after the other."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.journal.events import PromotionEpoch, PromotionFailed, PromotionTrained
+from search.promotion.ledger import Ledger
+from search.promotion.plan import PromotionPlan
+from search.study.folder import StudyFolder
+from search.study.load import Study
+from search.study.prepare import StudyData
+from search.tracking import WINNER
+from sitenet_core.bundle import bundle_from_checkpoint
+from sitenet_core.config import TrialConfig
+from sitenet_core.data import PackedStore
+from sitenet_core.errors import TrialError
+from sitenet_core.training import (
+    EpochRecord,
+    FitOptions,
+    FitResult,
+    TrainingData,
+    fit,
+)
+
+LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What every step of a promotion needs."""
+
+    folder: StudyFolder
+    study: Study
+    data: StudyData
+    plan: PromotionPlan
+    ledger: Ledger
+    progress: bool = False
+    threads: int | None = None
+    """CPU threads of torch; None is one per CPU of this machine."""
+
+    def place(self, model: str) -> Path:
+        """Return the folder of a model; the winner's is the promotion's own."""
+        if model == WINNER:
+            return self.folder.promotion
+        return self.folder.promotion / "references" / model.replace(":", "-")
+
+    def bundle(self, model: str) -> Path:
+        """Return where the bundle of a network goes."""
+        return self.place(model) / "bundle"
+
+    def training_data(self, config: TrialConfig) -> TrainingData:
+        """Return the study's crystals with the cells that `config` asks for."""
+        return TrainingData(
+            store=PackedStore.open(self.data.store_of(config)),
+            split=self.data.split,
+            target=self.study.config.data.target,
+            train_on=self.plan.train_on,
+        )
+
+
+def train_networks(promotion: Promotion) -> None:
+    """Train every network of the plan that is not trained yet, and bundle it.
+
+    A training that was interrupted goes on from its last checkpoint. A reference that
+    fails is journalled as failed; the winner's failure ends the promotion.
+
+    Raises:
+        TrialError: if the winner's training failed.
+    """
+    ledger = promotion.ledger
+    for model in promotion.plan.networks:
+        if model in ledger.trained or model in ledger.failed:
+            continue
+        try:
+            _train(promotion, model)
+        except TrialError as error:
+            if model == WINNER:
+                raise
+            ledger.append(PromotionFailed(model=model, message=str(error)))
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _train(promotion: Promotion, model: str) -> None:
+    config = promotion.plan.configuration(model)
+    data = promotion.training_data(config)
+    folder = promotion.place(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    last = folder / LAST_CHECKPOINT
+    options = FitOptions(
+        folder=folder,
+        resume_from=last if last.is_file() else None,
+        threads=promotion.threads or available_cpus(),
+        progress=promotion.progress,
+    )
+
+    def on_epoch(record: EpochRecord) -> None:
+        metrics = {k: v for k, v in vars(record).items() if k != "epoch"}
+        promotion.ledger.append(
+            PromotionEpoch(model=model, epoch=record.epoch, metrics=metrics)
+        )
+
+    result = fit(config, data, options, on_epoch)
+    bundle = bundle_from_checkpoint(
+        promotion.bundle(model),
+        result.best_checkpoint,
+        config,
+        data,
+        {"val_mae": result.best_val_mae},
+    )
+    promotion.ledger.append(
+        PromotionTrained(
+            model=model,
+            bundle=str(bundle.relative_to(promotion.folder.path)),
+            metrics=_metrics(result),
+        )
+    )
+
+
+def _metrics(result: FitResult) -> dict[str, float | int | None]:
+    return {
+        "val_mae": result.best_val_mae,
+        "epoch": result.best_epoch,
+        "epochs": result.epochs,
+        "n_parameters": result.n_parameters,
+        "n_train": result.n_train,
+        "n_validation": result.n_validation,
+        "threads": result.threads,
+        "wall_seconds": result.wall_seconds,
+    }

@@ -1,0 +1,122 @@
+"""From a study to a tested and registered model; each step is done exactly once."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from search.journal import PromotionRegistered, PromotionStarted
+from search.promotion.ledger import Ledger
+from search.promotion.networks import Promotion, train_networks
+from search.promotion.plan import journalled_plan, make_plan
+from search.promotion.result import (
+    PromotionResult,
+    promotion_result,
+    registration_tags,
+    save_result,
+)
+from search.promotion.testing import evaluate_models
+from search.study.folder import StudyFolder
+from search.study.load import Study
+from search.study.lock import study_lock
+from search.study.prepare import prepare_data
+from search.study.resolve import check_digests, saved_study
+from search.tracking import (
+    WINNER,
+    MlflowTracker,
+    Registration,
+    check_model_name,
+    tracking_uri,
+)
+from sitenet_core.errors import InfrastructureError
+
+_PACKAGES = ("sitenet-search", "torch", "pytorch-lightning", "mlflow")
+
+
+def promote(
+    folder: StudyFolder, *, progress: bool = False, threads: int | None = None
+) -> PromotionResult:
+    """Train the best trial long, test it once beside the references, register it.
+
+    What the journal says is done is not done again. After a kill the next call goes on
+    from the last checkpoint; a promotion that is complete returns its recorded result,
+    whatever trials were added since: the test set has been seen.
+
+    Args:
+        folder: of the study.
+        progress: show progress bars on standard error.
+        threads: CPU threads of torch; None is one per CPU of this machine. Recorded.
+
+    Raises:
+        NoTrialSucceededError: if there is no trial to promote.
+        ConfigError: if the study was edited, is in use, or declares what cannot be.
+        DataError: if its data changed.
+        TrialError: if the long training failed.
+        InfrastructureError: if MLflow does not take the model; all else is then done.
+    """
+    with study_lock(folder.lock):
+        study = saved_study(folder)
+        check_digests(folder, study)
+        check_model_name(_registered_name(study))
+        # Before any data is opened: without a trial there is nothing to open it for.
+        plan = journalled_plan(folder.state()) or make_plan(folder.state(), study)
+        data = prepare_data(study, folder)
+        tags = {"data_digest": data.source_digest, "split_digest": data.split.digest}
+        tracker = MlflowTracker(
+            tracking_uri(folder.path.parent), folder.path, tags=tags
+        )
+        ledger = Ledger(folder, tracker)
+        promotion = Promotion(folder, study, data, plan, ledger, progress, threads)
+        if ledger.registered is None:
+            with ledger.session(_versions()):
+                _run(promotion, tracker)
+        result = promotion_result(promotion)
+        save_result(result, folder.promotion)
+        return result
+
+
+def _run(promotion: Promotion, tracker: MlflowTracker) -> None:
+    """Do what the journal does not say is done."""
+    ledger, plan = promotion.ledger, promotion.plan
+    if journalled_plan(ledger.state) is None:
+        ledger.append(
+            PromotionStarted(trial=plan.trial, plan=plan.model_dump(mode="json"))
+        )
+    train_networks(promotion)
+    evaluate_models(promotion)
+    result = promotion_result(promotion)
+    save_result(result, promotion.folder.promotion)
+    _register(promotion, tracker, result)
+
+
+def _register(
+    promotion: Promotion, tracker: MlflowTracker, result: PromotionResult
+) -> None:
+    name = _registered_name(promotion.study)
+    registration = Registration(name, registration_tags(result))
+    bundle = promotion.bundle(WINNER)
+    try:
+        model = tracker.register(promotion.ledger.state, bundle, registration)
+    except InfrastructureError as error:
+        raise InfrastructureError(
+            f"the model is trained and tested ({bundle} predicts without MLflow), but "
+            f"it could not be registered: {error}. `sitenet promote "
+            f"{promotion.folder.name}` registers it once MLflow is back, and does "
+            "nothing else again"
+        ) from error
+    promotion.ledger.append(
+        PromotionRegistered(name=model.name, version=model.version, alias=model.alias)
+    )
+
+
+def _registered_name(study: Study) -> str:
+    return study.config.promotion.register_as or study.config.name
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions that decide the numbers of this session."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
