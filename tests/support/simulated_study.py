@@ -74,9 +74,7 @@ class SimulatedStudy:
             proposal = next_proposal(
                 self.searcher, self.space, records, trial=number, seed=self.seed
             )
-            records.append(
-                TrialRecord(number, proposal.configuration, proposal.source)
-            )
+            records.append(TrialRecord(number, proposal.configuration, proposal.source))
         else:
             number = decision.trial
         records[number] = replace(
