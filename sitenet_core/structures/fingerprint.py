@@ -30,6 +30,7 @@ MAX_KEPT = 1_000_000
 """Distances kept per candidate; more are computed again when they are needed."""
 
 _Candidate = tuple[Crystal, np.ndarray]
+_Classes = list[tuple[np.ndarray, np.ndarray]]
 
 
 def smallest(values: np.ndarray, tolerance: float) -> np.ndarray:
@@ -56,9 +57,11 @@ def smallest_supercells(candidates: Sequence[_Candidate]) -> list[int]:
     alive = list(range(len(candidates)))
     if len(alive) == 1:
         return alive
-    graphs = {k: _PairGraph(*candidates[k]) for k in alive}
+    species = species_ranks(candidates[0][0])
+    classes = _classes(species)
+    graphs = [_PairGraph(one, species, classes) for one in candidates]
     for tolerance in (COARSE, FINE):
-        for index in range(len(graphs[0].classes)):
+        for index in range(len(classes)):
             rows = [graphs[k].sorted_distances(index) for k in alive]
             alive = [alive[k] for k in smallest(np.stack(rows), tolerance)]
             if len(alive) == 1:
@@ -70,11 +73,13 @@ def smallest_supercells(candidates: Sequence[_Candidate]) -> list[int]:
 class _PairGraph:
     """The pairs of one supercell, by classes of species pairs, computed on demand."""
 
-    def __init__(self, crystal: Crystal, scaling: np.ndarray) -> None:
-        self.crystal = crystal
-        self.metric = SupercellMetric.of(crystal.lattice, scaling)
-        self.species = species_ranks(crystal)
-        self.classes = _classes(self.species)
+    def __init__(
+        self, candidate: _Candidate, species: np.ndarray, classes: _Classes
+    ) -> None:
+        self.crystal, scaling = candidate
+        self.metric = SupercellMetric.of(self.crystal.lattice, scaling)
+        self.species = species
+        self.classes = classes
         self._kept: dict[int, np.ndarray] = {}
         self._room = MAX_KEPT
 
@@ -129,7 +134,7 @@ def species_ranks(crystal: Crystal) -> np.ndarray:
     return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _classes(species: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+def _classes(species: np.ndarray) -> _Classes:
     """Return the pairs (first sites, second sites) of each pair of species.
 
     The first class is one site with itself: the lengths of the coset vectors, which
@@ -139,12 +144,12 @@ def _classes(species: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     first, second = np.triu_indices(len(species), k=1)
     low = np.minimum(species[first], species[second])
     high = np.maximum(species[first], species[second])
-    kinds, members, sizes = np.unique(
+    _, members, sizes = np.unique(
         low * (species.max() + 1) + high, return_inverse=True, return_counts=True
     )
     own = np.zeros(1, dtype=np.int64)
     classes = [(own, own)]
-    for kind in np.argsort(sizes, kind="stable")[: len(kinds)]:
+    for kind in np.argsort(sizes, kind="stable"):
         pairs = np.flatnonzero(members.reshape(-1) == kind)
         classes.append((first[pairs], second[pairs]))
     return classes

@@ -20,6 +20,8 @@ from sitenet_core.structures.lattice import hermite_normal_form, minkowski_basis
 
 RESIDUAL_TIE = 1e-6
 """Å; residuals that differ by less are equal."""
+FEW = 8
+"""Candidates that are tested one by one."""
 NEIGHBOURS = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
 
 
@@ -64,8 +66,8 @@ def _translations(crystal: Crystal, tolerance: float) -> list[_Translation]:
     found = []
     for prime in _prime_factors(units):
         for vector in _candidates(crystal.lattice, rarest, prime, tolerance):
-            one = _matched(crystal, groups, prime, vector)
-            if one is not None and one.residual[0] <= tolerance:
+            one = _matched(crystal, groups, (prime, vector), tolerance)
+            if one is not None:
                 found.append(one)
     return found
 
@@ -92,13 +94,26 @@ def _candidates(
         leading = int(vector[np.flatnonzero(vector)[0]])
         normal = vector * pow(leading, -1, prime) % prime
         subgroups[tuple(normal.tolist())] = normal
-    return list(subgroups.values())
+    vectors = np.array(list(subgroups.values())).reshape(-1, 3)
+    for site in frac[1:]:
+        # most candidates fail at one of the next sites: test those all at once
+        if len(vectors) <= FEW:
+            break
+        apart = frac[None, :, :] - site - vectors[:, None, :] / prime
+        errors = (apart - np.rint(apart)) @ lattice
+        squares = np.einsum("ijk,ijk->ij", errors, errors)
+        vectors = vectors[squares.min(axis=1) <= tolerance**2]
+    return list(vectors)
 
 
 def _matched(
-    crystal: Crystal, groups: list[np.ndarray], prime: int, vector: np.ndarray
+    crystal: Crystal,
+    groups: list[np.ndarray],
+    translation: tuple[int, np.ndarray],
+    tolerance: float,
 ) -> _Translation | None:
     """Return the translation if it maps every species one to one, else None."""
+    prime, vector = translation
     partners = np.tile(np.arange(crystal.n_sites), (prime, 1))
     squares = np.zeros((prime, crystal.n_sites))
     for power, group in itertools.product(range(1, prime), groups):
@@ -107,10 +122,11 @@ def _matched(
         cartesian = (apart - np.rint(apart)) @ crystal.lattice
         distances = np.einsum("ijk,ijk->ij", cartesian, cartesian)
         nearest = distances.argmin(axis=1)
-        if len(np.unique(nearest)) < len(group):
+        found = distances[np.arange(len(group)), nearest]
+        if found.max() > tolerance**2 or len(set(nearest.tolist())) < len(group):
             return None
         partners[power, group] = group[nearest]
-        squares[power, group] = distances[np.arange(len(group)), nearest]
+        squares[power, group] = found
     if not _is_cyclic(partners):
         return None
     residual = float(np.sqrt(squares.max())), float(np.sqrt(squares[1:].mean()))

@@ -1,5 +1,7 @@
 """Minimum-image distances against pymatgen's, on supercells that are really built."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from support.crystals import needle, sample
 
 from sitenet_core.structures.cell import Crystal, primitive_cell
 from sitenet_core.structures.distances import pair_distances
+from sitenet_core.structures.lattice import coset_vectors
 from sitenet_core.structures.supercell import scaling_matrix
 
 TOLERANCE = 1e-9
@@ -70,6 +73,18 @@ def test_distance_matrix_is_symmetric_over_the_whole_supercell() -> None:
     blocks = pair_distances(crystal, np.diag([2, 2, 3])).reshape(3, 3, 12)
     swapped = np.sort(blocks.transpose(1, 0, 2), axis=2)
     np.testing.assert_allclose(np.sort(blocks, axis=2), swapped, atol=1e-12)
+
+
+def test_columns_are_in_the_order_of_the_coset_vectors() -> None:
+    crystal, scaling = needle(aspect=2), np.array([[2, 1, 0], [0, 3, -1], [1, 0, 2]])
+    cosets = coset_vectors(scaling)
+    shifts = np.array(list(itertools.product(range(-3, 4), repeat=3))) @ scaling
+    expected = np.empty((3, 3, len(cosets)))
+    for i, j, k in np.ndindex(expected.shape):
+        apart = crystal.frac[j] + cosets[k] - crystal.frac[i] + shifts
+        expected[i, j, k] = np.linalg.norm(apart @ crystal.lattice, axis=1).min()
+    found = pair_distances(crystal, scaling).reshape(expected.shape)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_one_site_sees_its_own_images() -> None:

@@ -1,4 +1,8 @@
-"""Cells, rows and features against the published code (tests/golden/README.md)."""
+"""Cells, rows and features against the published code, with `reduction: none`.
+
+tests/golden/sitenet_cells.json holds numbers of the authors' released implementation
+(2023), run with the pymatgen and matminer versions that the file names.
+"""
 
 import json
 from pathlib import Path
@@ -9,9 +13,10 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from support.crystals import log_coulomb
 
-from sitenet_core.families.sitenet.featurise import Supercell, supercell_of
+from sitenet_core.families.sitenet.featurise import supercell_of
 from sitenet_core.families.sitenet.settings import CellSettings
 from sitenet_core.features.elements import element_table
+from sitenet_core.structures.canonical import Supercell
 from sitenet_core.structures.distances import pair_distances
 
 GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "sitenet_cells.json"
