@@ -1,6 +1,6 @@
 """Checks a space against its family by building the configurations it can propose."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -41,19 +41,35 @@ def leaf_keys(config_class: type[BaseModel], prefix: str = "") -> tuple[str, ...
     return tuple(keys)
 
 
-def family_problems(space: Space, config_class: type[TrialConfig]) -> list[Problem]:
-    """Return what the family has against `space`, empty if all of it can be trained.
+def name_problems(
+    data: Mapping[str, Any], config_class: type[TrialConfig]
+) -> list[Problem]:
+    """Return the keys and the preset in the file's `data` that the family lacks.
 
-    Names and preset are looked up. Then every bound and every choice, around several
-    base points, every known-good configuration and 64 random ones must be valid
-    configurations whose values come out as they went in.
+    It needs no readable space, so that a misspelt key is named beside other mistakes.
     """
-    problems = _name_problems(space, config_class)
-    if space.preset not in config_class.presets:
-        hint = nearest(space.preset, config_class.presets)
+    keys = leaf_keys(config_class)
+    problems = []
+    for part in ("fixed", "parameters"):
+        entries = data.get(part)
+        for name in entries if isinstance(entries, dict) else ():
+            message = _name_fault(str(name), keys, sampled=part == "parameters")
+            if message is not None:
+                problems.append(Problem((part, name), message))
+    preset = data.get("preset")
+    if isinstance(preset, str) and preset not in config_class.presets:
+        hint = nearest(preset, config_class.presets)
         problems.append(Problem(("preset",), f"unknown preset; {hint}"))
-    if problems:
-        return problems
+    return problems
+
+
+def value_problems(space: Space, config_class: type[TrialConfig]) -> list[Problem]:
+    """Return the values of `space` that the family refuses, empty if it takes all.
+
+    Every bound and every choice, around several base points, every known-good
+    configuration and 64 random ones must be valid configurations whose values come out
+    as they went in. The names have to be right already (`name_problems`).
+    """
     found: dict[Location, Problem] = {}
     for flat in _probes(space):
         for problem in _probe_problems(space, config_class, flat):
@@ -63,23 +79,14 @@ def family_problems(space: Space, config_class: type[TrialConfig]) -> list[Probl
     return [p for location, p in found.items() if location not in explained]
 
 
-def _name_problems(space: Space, config_class: type[TrialConfig]) -> list[Problem]:
-    keys = leaf_keys(config_class)
-    problems = []
-    for part in ("fixed", "parameters"):
-        for name in getattr(space, part):
-            if name in keys and not (part == "parameters" and name in _NOT_SAMPLED):
-                continue
-            if name in _NOT_SAMPLED:
-                message = f"cannot be sampled: {_NOT_SAMPLED[name]}"
-            elif below := [key for key in keys if key.startswith(f"{name}.")]:
-                message = f"is a section; name one of its keys: {', '.join(below)}"
-            else:
-                message = (
-                    f"is not a key of family {space.family}; {nearest(name, keys)}"
-                )
-            problems.append(Problem((part, name), message))
-    return problems
+def _name_fault(name: str, keys: Sequence[str], *, sampled: bool) -> str | None:
+    if sampled and name in _NOT_SAMPLED:
+        return f"cannot be sampled: {_NOT_SAMPLED[name]}"
+    if name in keys:
+        return None
+    if below := [key for key in keys if key.startswith(f"{name}.")]:
+        return f"is a section; name one of its keys: {', '.join(below)}"
+    return f"is not a key of the family's configuration; {nearest(name, keys)}"
 
 
 def _probes(space: Space) -> Iterator[dict[str, Value]]:

@@ -4,7 +4,7 @@ import site
 import sysconfig
 from pathlib import Path
 
-from search.space.family import family_problems
+from search.space.family import name_problems, value_problems
 from search.space.parsing import parse_space
 from search.space.space import Space
 from sitenet_core.config import Problem, TrialConfig, load_yaml, nearest
@@ -92,8 +92,11 @@ def read_space(
     if config_class is None:
         config_class, unknown = _config_class(document.data.get("family"))
         problems += unknown
-    if space is not None and config_class is not None:
-        problems += family_problems(space, config_class)
+    if config_class is not None:
+        misnamed = name_problems(document.data, config_class)
+        problems += misnamed
+        if space is not None and not misnamed:
+            problems += value_problems(space, config_class)
     if space is None or problems:
         raise document.error(dict.fromkeys(problems))
     return space

@@ -48,10 +48,13 @@ def parse_space(
         if not entries:
             problems.append(Problem(("parameters",), "a space needs one parameter"))
         problems += _condition_problems(parameters, set(entries))
-    if header is None or problems:
+    if header is None:
         return None, problems
+    problems += _fixed_problems(header)
+    if len(parameters) < len(header.parameters) or problems:
+        return None, problems + _readable_known_good_problems(header, parameters)
     space = Space(**(dict(header) | {"name": name, "parameters": parameters}))
-    return space, _known_good_problems(space) + _fixed_problems(space)
+    return space, _known_good_problems(space)
 
 
 def _header(data: Mapping[str, Any]) -> tuple[SpaceHeader | None, list[Problem]]:
@@ -178,9 +181,27 @@ def _known_good_problems(space: Space) -> list[Problem]:
     ]
 
 
-def _fixed_problems(space: Space) -> list[Problem]:
+def _readable_known_good_problems(
+    header: SpaceHeader, parameters: Mapping[str, Parameter]
+) -> list[Problem]:
+    """Return the known-good values that are wrong whatever the broken parts say."""
+    problems = []
+    for index, flat in enumerate(header.known_good):
+        for key, value in flat.items():
+            message = None
+            if key not in header.parameters:
+                hint = nearest(key, header.parameters)
+                message = f"is not a parameter of this space; {hint}"
+            elif key in parameters and value is not None:
+                message = parameters[key].fault(value)
+            if message is not None:
+                problems.append(Problem(("known_good", index, key), message))
+    return problems
+
+
+def _fixed_problems(header: SpaceHeader) -> list[Problem]:
     return [
         Problem(("fixed", key), "is a parameter too; a key is either fixed or sampled")
-        for key in space.fixed
-        if key in space.parameters
+        for key in header.fixed
+        if key in header.parameters
     ]

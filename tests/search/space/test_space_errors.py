@@ -149,8 +149,8 @@ CASES = {
     "key that the family does not have": (
         parameter("model.embeding_dim: {type: integer, low: 1, high: 4}"),
         (
-            "space.yaml:6:3: parameters.model.embeding_dim: is not a key of family "
-            "sitenet; did you mean 'model.embedding_dim'?"
+            "space.yaml:6:3: parameters.model.embeding_dim: is not a key of the "
+            "family's configuration; did you mean 'model.embedding_dim'?"
         ),
     ),
     "section in place of a key": (
@@ -214,8 +214,8 @@ CASES = {
     "fixed key that does not exist": (
         GOOD + "fixed: {cell.max_atom: 4}\n",
         (
-            "space.yaml:6:9: fixed.cell.max_atom: is not a key of family sitenet; "
-            "did you mean 'cell.max_atoms'?"
+            "space.yaml:6:9: fixed.cell.max_atom: is not a key of the family's "
+            "configuration; did you mean 'cell.max_atoms'?"
         ),
     ),
     "fixed value that the family refuses": (
@@ -351,20 +351,38 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(
     lines = problems(
         tmp_path,
         "version: 1\n"
-        "famly: sitenet\n"
-        "preset: test\n"
+        "family: sitenet\n"
+        "preset: tst\n"
+        "fixed: {cell.max_atom: 3, model.embedding_dim: 2}\n"
         "parameters:\n"
         "  model.embedding_dim: {type: integer, low: 8, high: 1}\n"
         "  model.attention_heads: {type: integer, low: 1, high: 4,\n"
         "    when: {model.nothing: {equals: 1}}}\n"
-        "  optimizer.learning_rate: {type: float, low: 0, high: 1, log: true}\n",
+        "  optimizer.learning_rat: {type: float, low: 0, high: 1, log: true}\n"
+        "known_good:\n"
+        "  - model.attention_heads: 5\n"
+        "    model.stranger: 5\n",
     )
+    assert [line.split(": ")[1] for line in lines] == [
+        "preset",
+        "fixed.cell.max_atom",
+        "fixed.model.embedding_dim",
+        "parameters.model.embedding_dim.high",
+        "parameters.model.attention_heads.when.model.nothing",
+        "parameters.optimizer.learning_rat",
+        "parameters.optimizer.learning_rat.low",
+        "known_good.0.model.attention_heads",
+        "known_good.0.model.stranger",
+    ]
+
+
+def test_a_file_without_a_family_still_lists_its_other_mistakes(tmp_path: Path) -> None:
+    text = GOOD.replace("family", "famly").replace("low: 1", "low: 9")
+    lines = problems(tmp_path, text)
     assert [line.split(": ")[1] for line in lines] == [
         "family",
         "famly",
         "parameters.model.embedding_dim.high",
-        "parameters.model.attention_heads.when.model.nothing",
-        "parameters.optimizer.learning_rate.low",
     ]
 
 
