@@ -115,16 +115,23 @@ def save_bundle(
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    (partial / WEIGHTS_FILE).write_bytes(content)
-    _write_header(partial, header)
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-        folder.rename(old)
-        partial.rename(folder)
-        shutil.rmtree(old)
-    else:
-        partial.rename(folder)
+    try:
+        (partial / WEIGHTS_FILE).write_bytes(content)
+        _write_header(partial, header)
+        _put_in_place(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old)
 
 
 def add_metrics(folder: Path, metrics: Metrics) -> None:

@@ -5,7 +5,7 @@ network has batch norm, so that buffers are part of what is saved and resumed.
 """
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, Self
@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sitenet_core.config import StrictModel, TargetConfig, TrialConfig
+from sitenet_core.config import SplitConfig, StrictModel, TargetConfig, TrialConfig
 from sitenet_core.data.schema import ArraySpec, FeatureArrays
 from sitenet_core.errors import StructureError
 from sitenet_core.families import registry
@@ -157,7 +157,8 @@ class ToyStore:
             }
             for size in sizes
         ]
-        self.values = np.array([1 + 2 * r["beads"].mean() for r in self._records])
+        means = [float(r["beads"].mean()) for r in self._records]
+        self.values = 1 + 2 * np.array(means)
 
     def record(self, index: int) -> dict[str, np.ndarray]:
         return self._records[index]
@@ -179,6 +180,7 @@ class ToySplit:
     validation: tuple[str, ...]
     test: tuple[str, ...] = ()
     digest: str = "split-0"
+    config: SplitConfig = field(default_factory=SplitConfig)
     excluded: tuple[()] = ()
 
 
