@@ -126,8 +126,8 @@ def _full_species(site: PeriodicSite, index: int) -> Element | Species:
         raise StructureError(
             f"{_name(site, index)} is partially occupied or shared; only fully "
             "occupied sites of one element are supported (an occupancy of "
-            f"{FULL_OCCUPANCY} counts as full): order the structure first, with pymatgen's "
-            "OrderDisorderedStructureTransformation for instance"
+            f"{FULL_OCCUPANCY} counts as full): order the structure first, with "
+            "pymatgen's OrderDisorderedStructureTransformation for instance"
         )
     element = Element.from_Z(number)
     return element if oxidation is None else Species(element.symbol, oxidation)

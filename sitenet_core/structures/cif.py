@@ -63,8 +63,9 @@ def parse_cif(text: str, name: str) -> Structure:
 
 def _only_block(text: str, name: str) -> str:
     """Return the text of the only data block that lists atom sites."""
-    # Text fields may quote CIF; their line structure is kept for the reader's messages.
-    plain = _TEXT_FIELD.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
+    # Text fields may quote CIF, and pymatgen would split the file there.
+    text = _TEXT_FIELD.sub(lambda m: _BLOCK.sub(r"(data)_\1", m.group()), text)
+    plain = _TEXT_FIELD.sub(lambda m: " " * len(m.group()), text)
     starts = list(_BLOCK.finditer(plain))
     if not starts:
         raise StructureError(
@@ -110,8 +111,8 @@ def _block(text: str, name: str) -> CifBlock:
         return CifBlock.from_str(text)
     except ZeroDivisionError as error:
         raise StructureError(
-            f"{name}: cannot be parsed as a CIF: a loop_ has no rows, so there are no "
-            "sites; list one row of values per atom"
+            f"{name}: cannot be parsed as a CIF: a loop_ has no complete row, so "
+            "there are no sites; list one row of values per atom"
         ) from error
     except (ValueError, IndexError) as error:
         raise StructureError(

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
@@ -66,7 +67,13 @@ class ZipFolder:
 
     def read(self, name: str) -> bytes:
         """Return the content of one file."""
-        return self._archive.read(name)
+        try:
+            return self._archive.read(name)
+        except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+            raise DataError(
+                f"{self._archive.filename}: {name} cannot be unpacked ({error}); pack "
+                "the archive again, without a password"
+            ) from error
 
 
 class FolderSource(Source):

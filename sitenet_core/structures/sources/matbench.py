@@ -9,7 +9,6 @@ as the number of rows has; the fold is the test fold of
 import contextlib
 import gzip
 import hashlib
-import json
 import logging
 import math
 import sys
@@ -17,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from sitenet_core.config import nearest
 from sitenet_core.errors import ConfigError, DataError
 from sitenet_core.structures.read import structure_from_dict
 from sitenet_core.structures.sources.source import RawItem, Source
+from sitenet_core.structures.sources.split_json import read_split
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,6 @@ TASKS = {
     "matbench_phonons": "last phdos peak",
 }
 """The regression tasks on structures, and the column that each predicts."""
-_CHUNK = 1 << 20
 
 
 class MatbenchSource(Source):
@@ -68,7 +67,7 @@ class MatbenchSource(Source):
         self._path = _dataset_file(self._task)
         self._hash = _checked_hash(self._path, self._task)
         with _open(self._path) as file, _damage(self._path):
-            head, _ = _header(_Reader(file), self._path)
+            head, _ = read_split(file)
         self._n_rows = len(head["index"])
         self._positions = _positions(head["columns"], self._task, self._path)
         if self._n_rows < N_FOLDS:
@@ -105,7 +104,7 @@ class MatbenchSource(Source):
         folds = official_folds(self._n_rows)
         at_structure, at_target = self._positions
         with _open(self._path) as file, _damage(self._path):
-            _, rows = _header(_Reader(file), self._path)
+            _, rows = read_split(file)
             for i, row in enumerate(rows):
                 key = official_id(self._task, i, self._n_rows)
                 value = row[at_target]
@@ -189,78 +188,6 @@ def _damage(path: Path) -> Iterator[None]:
             f"{path}: is damaged or not matminer's format ({error}); delete it, so "
             "that it is downloaded again"
         ) from error
-
-
-class _Reader:
-    """Reads JSON values one after the other from a text too large for memory."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self._text = ""
-        self._at = 0
-        self._decoder = json.JSONDecoder()
-
-    def value(self) -> Any:
-        """Return the next list, mapping or string."""
-        self.peek()
-        while True:
-            try:
-                value, self._at = self._decoder.raw_decode(self._text, self._at)
-            except json.JSONDecodeError:
-                if not self._fill():
-                    raise
-            else:
-                return value
-
-    def peek(self) -> str:
-        """Return the next character that is not white space; nothing at the end."""
-        while True:
-            while self._at < len(self._text) and self._text[self._at].isspace():
-                self._at += 1
-            if self._at < len(self._text) or not self._fill():
-                return self._text[self._at : self._at + 1]
-
-    def take(self, *expected: str) -> str:
-        """Return and pass the next character.
-
-        Raises:
-            ValueError: if it is not one of `expected`.
-        """
-        found = self.peek()
-        if found not in expected:
-            raise ValueError(f"expected {' or '.join(expected)}, found {found!r}")
-        self._at += 1
-        return found
-
-    def _fill(self) -> bool:
-        more = self._file.read(_CHUNK)
-        self._text = self._text[self._at :] + more
-        self._at = 0
-        return bool(more)
-
-
-def _header(reader: _Reader, path: Path) -> tuple[dict[str, Any], Iterator[list[Any]]]:
-    """Return `index` and `columns` of a pandas "split" table, and its rows to come."""
-    head: dict[str, Any] = {}
-    reader.take("{")
-    while (key := reader.value()) != "data":
-        reader.take(":")
-        head[key] = reader.value()
-        reader.take(",")
-    reader.take(":")
-    if not {"index", "columns"} <= head.keys():
-        raise ValueError(f"{path.name} does not name its index and columns first")
-    return head, _rows(reader)
-
-
-def _rows(reader: _Reader) -> Iterator[list[Any]]:
-    reader.take("[")
-    if reader.peek() == "]":
-        return
-    while True:
-        yield reader.value()
-        if reader.take(",", "]") == "]":
-            return
 
 
 def _positions(columns: list[str], task: str, path: Path) -> tuple[int, int]:

@@ -19,7 +19,7 @@ KINDS = (
 )
 
 
-def open_source(data: DataConfig, *, data_root: Path | None) -> Source:
+def open_source(data: DataConfig, data_root: Path | None) -> Source:
     """Return the source that `data` names; its structures are not read yet.
 
     A relative path is looked for under `data_root`, then in the working directory.
