@@ -102,9 +102,17 @@ def _save_bundle(
 ) -> str:
     from sitenet_core.bundle import bundle_from_checkpoint
 
-    metrics: dict[str, float] = {"best_epoch": result.best_epoch, "epochs": result.epochs}
-    if result.best_val_mae is not None:
-        metrics["val_mae"] = result.best_val_mae
-    folder = Path(payload.bundle)
-    bundle_from_checkpoint(result.best_checkpoint, folder, config, data, metrics)
-    return str(folder)
+    metrics = {
+        "val_mae": result.best_val_mae,
+        "best_epoch": result.best_epoch,
+        "epochs": result.epochs,
+    }
+    return str(
+        bundle_from_checkpoint(
+            folder=Path(payload.bundle),
+            checkpoint=result.best_checkpoint,
+            config=config,
+            data=data,
+            metrics=metrics,
+        )
+    )
