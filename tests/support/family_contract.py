@@ -133,14 +133,14 @@ class FamilyContract:
         batch = family.collate(self.records(family, config, structures), targets)
         model = built(family, config).train()
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-        losses = []
-        for _ in range(400):
+        losses: list[float] = []
+        while len(losses) < 400 and (not losses or losses[-1] > 0.05 * losses[0]):
             optimizer.zero_grad()
             loss = (model(batch) - batch.targets).abs().mean()
             loss.backward()
             optimizer.step()
             losses.append(float(loss.detach()))
-        assert min(losses) < 0.05 * losses[0]
+        assert losses[-1] <= 0.05 * losses[0]
 
     def test_every_parameter_gets_a_gradient(
         self, family: ModelFamily, config: TrialConfig, structures: list[Structure]
