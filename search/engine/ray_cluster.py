@@ -2,12 +2,15 @@
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import ray
 
+from search.engine.stopping import SIGNALS
 from sitenet_core.errors import ConfigError, InfrastructureError
 
 OBJECT_STORE_BYTES = 100_000_000
@@ -101,6 +104,25 @@ def probe(address: str) -> str | None:
 
 def _connect(address: str | None) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
+    with _own_signals():
+        _init(address)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's signal handlers: Ray sets one that exits on SIGTERM."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _init(address: str | None) -> None:
     if address:
         ray.init(
             address=address,

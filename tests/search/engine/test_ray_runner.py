@@ -1,0 +1,202 @@
+"""Segments on a real Ray: outcomes, worker reuse, and processes that are killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.conducted_study import Bench
+from support.segment_work import flat_payload
+
+from search.engine.desk import Desk
+from search.engine.segment import EndReason
+from search.engine.stopping import StopRequest
+from search.journal import Clock, StudyState
+from search.trial.outcome import Outcome
+
+ROOT = Path(__file__).resolve().parents[3]
+pytestmark = [
+    # Ray leaves the pipes and sockets of its daemons to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    # Announcements of Ray's own releases; they ask nothing of its callers.
+    pytest.mark.filterwarnings("ignore::FutureWarning:ray.*"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.*"),
+]
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which other processes find package and tests."""
+    path = f"{ROOT / 'tests'}{os.pathsep}{ROOT}"
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """Ray on this machine, for all tests of the module."""
+    from search.engine.ray_cluster import ray_connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with ray_connection():
+            yield
+
+
+def plan(folder: Path, **trials: Any) -> None:
+    content = {name.removeprefix("trial_"): todo for name, todo in trials.items()}
+    (folder / "plan.json").write_text(json.dumps(content))
+
+
+def run(bench: Bench, clock: Clock | None = None, **payload: Any) -> StudyState:
+    """Run one session on Ray and return the state."""
+    from search.engine.ray_cluster import TrialResources
+    from search.engine.ray_runner import RayRun, run_on_ray
+
+    conductor = bench.desk(bench.journal(clock=clock)).conductor
+    desk = Desk(conductor, bench.folder, flat_payload(bench.folder, **payload))
+    ray_run = RayRun(TrialResources(), bench.folder / ".ray")
+    conductor.end(run_on_ray(desk, ray_run, StopRequest()))
+    return conductor.state
+
+
+def pid(folder: Path, trial: int, attempt: int = 1) -> int:
+    return int((folder / f"trials/{trial:05d}/attempt-{attempt}/pid").read_text())
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_trials_end_as_what_happened_to_them_and_the_study_goes_on(
+    tmp_path: Path,
+) -> None:
+    plan(
+        tmp_path,
+        trial_0={"do": "nan", "epoch": 2},
+        trial_1={"do": "surprise", "epoch": 1},
+        trial_2={"do": "oom", "epoch": 2},
+        trial_3={"do": "kill", "epoch": 3, "attempts": [1]},
+    )
+    state = run(Bench(tmp_path, rules={"trials": 4}))
+    assert [t.outcome for t in state.trials] == [
+        Outcome.FAILED_NAN,
+        Outcome.FAILED_EXCEPTION,
+        Outcome.FAILED_OOM,
+        Outcome.COMPLETED,
+    ]
+    assert [t.attempts for t in state.trials] == [1, 1, 1, 2]
+    assert state.ended == "trials"
+    assert "planned: surprise" in state.trials[1].message
+    folder = tmp_path / "trials/00001/attempt-1"
+    assert "planned: surprise" in (folder / "traceback.txt").read_text()
+    assert "starts from epoch 0" in (folder / "log.txt").read_text()
+    assert pid(tmp_path, 0) == pid(tmp_path, 1) == pid(tmp_path, 2), "workers are kept"
+    assert pid(tmp_path, 3) != pid(tmp_path, 2), "not after lack of memory"
+    again = (tmp_path / "trials/00003/attempt-2/log.txt").read_text()
+    assert "starts from epoch 2" in again
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_batch_that_hangs_is_ended_by_the_watchdog(tmp_path: Path) -> None:
+    plan(tmp_path, trial_0={"do": "hang", "epoch": 2})
+    rules = {"trials": 2, "timeout_seconds": 0.5}
+    state = run(Bench(tmp_path, rules=rules), grace_seconds=0.5)
+    assert [t.outcome for t in state.trials] == [
+        Outcome.FAILED_TIMEOUT,
+        Outcome.COMPLETED,
+    ]
+    stack = (tmp_path / "trials/00000/attempt-1/traceback.txt").read_text()
+    assert "_misbehave" in stack, "the stack shows where it hung"
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_the_end_of_the_time_interrupts_what_is_running(tmp_path: Path) -> None:
+    plan(tmp_path, trial_0={"sleep": 100})
+    started = tmp_path / "trials/00000/attempt-1/pid"
+
+    def monotonic() -> float:
+        return 1000.0 if started.exists() and started.read_text() else 0.0
+
+    bench = Bench(tmp_path, rules={"trials": 5, "wall_clock_seconds": 60.0})
+    state = run(bench, clock=Clock(monotonic=monotonic))
+    assert state.ended == EndReason.WALL_CLOCK.value
+    assert state.trials[0].outcome is None
+    assert not state.trials[0].running
+    assert gone(pid(tmp_path, 0)), "the worker of the interrupted trial is ended"
+
+
+def gone(process: int) -> bool:
+    """Return whether a process ends within five seconds."""
+    for _ in range(50):
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        stat = Path(f"/proc/{process}/stat")
+        if stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def driver(folder: Path, trials: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "support.ray_driver", str(folder), str(trials)]
+    return subprocess.Popen(
+        command, env=environment(), cwd=folder, stderr=subprocess.PIPE
+    )
+
+
+def wait_for_epoch(folder: Path, trial: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the journal has an epoch of `trial`."""
+    path = folder / "journal.jsonl"
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[1].decode()
+        if path.exists():
+            trials = StudyState.read(path).trials
+            if len(trials) > trial and trials[trial].last_epoch > 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"trial {trial} did not get to its first epoch")
+
+
+def end(process: subprocess.Popen[bytes]) -> int:
+    _, errors = process.communicate(timeout=90)
+    assert b"Traceback" not in errors, errors.decode()
+    return process.returncode
+
+
+def test_a_killed_and_then_a_stopped_driver_lose_no_finished_trial(
+    tmp_path: Path,
+) -> None:
+    slow = {f"trial_{n}": {"sleep": 0.25} for n in (1, 2, 3)}
+    plan(tmp_path, **slow)
+    journal = tmp_path / "journal.jsonl"
+
+    killed = driver(tmp_path, 4)
+    wait_for_epoch(tmp_path, 1, killed)
+    killed.kill()
+    killed.communicate()
+    after_kill = StudyState.read(journal)
+    assert after_kill.trials[0].outcome is Outcome.COMPLETED
+    assert after_kill.session_open
+
+    stopped = driver(tmp_path, 4)
+    wait_for_epoch(tmp_path, 3, stopped)
+    stopped.send_signal(signal.SIGTERM)
+    assert end(stopped) == 130
+    after_stop = StudyState.read(journal)
+    assert after_stop.ended == "interrupted"
+    assert not any(t.running for t in after_stop.trials)
+
+    state = Bench(tmp_path, rules={"trials": 4}).session()
+    assert [t.outcome for t in state.trials] == [Outcome.COMPLETED] * 4
+    assert state.trials[0] == after_kill.trials[0], "it was not run again"
+    whole = Bench(tmp_path / "whole", rules={"trials": 4})
+    whole.folder.mkdir()
+    expected = [dict(t.configuration) for t in whole.session().trials]
+    assert [dict(t.configuration) for t in state.trials] == expected
