@@ -114,12 +114,15 @@ class BatchSection(StrictModel):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [k for k in ("unique_sites", "crystals") if getattr(self, k)]
-        if len(given) != 1:
-            found = " and ".join(given) or "neither"
+        if self.unique_sites is not None and self.crystals is not None:
             raise ValueError(
-                "exactly one of unique_sites and crystals is a number, the other is "
-                f"null; {found} was given: write `crystals: null` or "
-                "`unique_sites: null`"
+                f"both unique_sites ({self.unique_sites}, 1200 unless said otherwise) "
+                f"and crystals ({self.crystals}) are numbers; exactly one may be: write "
+                "`unique_sites: null` to count crystals"
+            )
+        if self.unique_sites is None and self.crystals is None:
+            raise ValueError(
+                "unique_sites and crystals are both null; exactly one may be: give the "
+                "other an integer"
             )
         return self

@@ -82,8 +82,8 @@ def test_the_model_refuses_what_does_not_fit(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"crystals": 18}, "unique_sites and crystals was given"),
-        ({"unique_sites": None}, "neither was given"),
+        ({"crystals": 18}, "write `unique_sites: null` to count crystals"),
+        ({"unique_sites": None}, "both null"),
         ({"unique_sites": 0}, "greater than or equal to 1"),
         ({"size": 3}, "Extra inputs"),
     ],
