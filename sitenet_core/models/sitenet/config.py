@@ -117,7 +117,7 @@ class BatchSection(StrictModel):
         if self.unique_sites is not None and self.crystals is not None:
             raise ValueError(
                 f"both unique_sites ({self.unique_sites}, 1200 unless said otherwise) "
-                f"and crystals ({self.crystals}) are numbers; exactly one may be: write "
+                f"and crystals ({self.crystals}) are numbers; only one may be: write "
                 "`unique_sites: null` to count crystals"
             )
         if self.unique_sites is None and self.crystals is None:
