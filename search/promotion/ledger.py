@@ -4,31 +4,38 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from search.journal import Event, Journal, SessionEnded, SessionStarted, StudyState
 from search.journal.events import (
     Metrics,
+    PromotionEpoch,
     PromotionFailed,
     PromotionRegistered,
     PromotionTested,
     PromotionTesting,
     PromotionTrained,
 )
-from search.study.folder import StudyFolder
 from search.tracking import MlflowTracker
 
 
 class Ledger:
     """What a promotion has done so far; every step is on disk before the next."""
 
-    def __init__(self, folder: StudyFolder, tracker: MlflowTracker) -> None:
-        self._journal = Journal.open(folder.journal)
-        self._tracker = tracker
+    def __init__(self, journal: Path) -> None:
+        self._journal = Journal.open(journal)
+        self._tracker: MlflowTracker | None = None
         self.state = StudyState.of(self._journal.entries)
 
     @contextmanager
-    def session(self, versions: dict[str, str]) -> Iterator[None]:
-        """Journal a driver session around the block, and how it ended."""
+    def session(
+        self, tracker: MlflowTracker, versions: dict[str, str]
+    ) -> Iterator[None]:
+        """Journal a driver session around the block, and how it ended.
+
+        `tracker` shows in MLflow what is journalled inside.
+        """
+        self._tracker = tracker
         self.append(
             SessionStarted(
                 session=self.state.session + 1,
@@ -47,12 +54,23 @@ class Ledger:
             raise
         finally:
             self.append(SessionEnded(reason=reason))
-            self._tracker.sync(self.state, now=True)
+            tracker.sync(self.state, now=True)
+            self._tracker = None
 
     def append(self, event: Event) -> None:
         """Journal `event`, then show it in MLflow if that is there."""
         self.state = self.state.after(self._journal.append(event))
-        self._tracker.sync(self.state)
+        if self._tracker is not None:
+            self._tracker.sync(self.state)
+
+    def epochs(self, model: str) -> set[int]:
+        """Return the epochs of a long training that are in the journal."""
+        events = self.state.promotion
+        return {
+            e.epoch
+            for e in events
+            if isinstance(e, PromotionEpoch) and e.model == model
+        }
 
     @property
     def trained(self) -> dict[str, PromotionTrained]:

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
 from search.journal.events import PromotionEpoch, PromotionFailed, PromotionTrained
 from search.promotion.ledger import Ledger
 from search.promotion.plan import PromotionPlan
@@ -22,8 +24,21 @@ from sitenet_core.training import (
     TrainingData,
     fit,
 )
+from sitenet_core.training.curve import read_curve
 
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
+CURVE = "curve.csv"
+BUNDLE = "bundle"
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a promotion runs; nothing here decides what is computed, but for rounding."""
+
+    progress: bool
+    """Show progress bars on standard error."""
+    threads: int
+    """CPU threads of torch; recorded with each training."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +50,7 @@ class Promotion:
     data: StudyData
     plan: PromotionPlan
     ledger: Ledger
-    progress: bool = False
-    threads: int | None = None
-    """CPU threads of torch; None is one per CPU of this machine."""
+    running: Running
 
     def place(self, model: str) -> Path:
         """Return the folder of a model; the winner's is the promotion's own."""
@@ -47,7 +60,7 @@ class Promotion:
 
     def bundle(self, model: str) -> Path:
         """Return where the bundle of a network goes."""
-        return self.place(model) / "bundle"
+        return self.place(model) / BUNDLE
 
     def training_data(self, config: TrialConfig) -> TrainingData:
         """Return the study's crystals with the cells that `config` asks for."""
@@ -94,9 +107,12 @@ def _train(promotion: Promotion, model: str) -> None:
     options = FitOptions(
         folder=folder,
         resume_from=last if last.is_file() else None,
-        threads=promotion.threads or available_cpus(),
-        progress=promotion.progress,
+        threads=promotion.running.threads,
+        progress=promotion.running.progress,
     )
+
+    if promotion.running.progress:
+        Console(stderr=True).print(f"Training {model}", highlight=False)
 
     def on_epoch(record: EpochRecord) -> None:
         metrics = {k: v for k, v in vars(record).items() if k != "epoch"}
@@ -105,6 +121,10 @@ def _train(promotion: Promotion, model: str) -> None:
         )
 
     result = fit(config, data, options, on_epoch)
+    # A kill between checkpoint and journal leaves an epoch that is on disk only.
+    for record in read_curve(folder / CURVE):
+        if record.epoch not in promotion.ledger.epochs(model):
+            on_epoch(record)
     bundle = bundle_from_checkpoint(
         promotion.bundle(model),
         result.best_checkpoint,

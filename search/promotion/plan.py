@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue, ValidationError
 from search.journal import PromotionStarted, StudyState
 from search.promotion.choice import choose
 from search.study.load import Study
+from search.study.prepare import StudyData
 from search.tracking import WINNER
 from sitenet_core.config import (
     StrictModel,
@@ -39,6 +40,12 @@ class PromotionPlan(StrictModel):
     train_on: Literal["train", "train+validation"]
     epochs: int = Field(ge=1)
     seed: int = Field(ge=0)
+    data_digest: str
+    """Of the source."""
+    split_digest: str
+    n_train: int
+    """Crystals that the weights are fitted to."""
+    n_test: int
     family: str
     models: dict[str, dict[str, JsonValue]]
     """Model → complete flat configuration, in the order of training: the winner, then
@@ -55,7 +62,7 @@ class PromotionPlan(StrictModel):
         return tuple(name for name, flat in self.models.items() if flat)
 
 
-def make_plan(state: StudyState, study: Study) -> PromotionPlan:
+def make_plan(state: StudyState, study: Study, data: StudyData) -> PromotionPlan:
     """Return the plan for the best trial of a study and the references it declares.
 
     A preset keeps its own model, optimiser and batch. Cells, arithmetic, epochs, seed
@@ -66,20 +73,19 @@ def make_plan(state: StudyState, study: Study) -> PromotionPlan:
         ConfigError: if a reference names a preset that does not exist.
     """
     choice = choose(state.trials)
-    promotion = study.config.promotion
+    promotion, split = study.config.promotion, data.split
     changes = study.config.configuration
     winner = study.space.configuration(choice.trial.configuration, changes)
     epochs = promotion.epochs or winner.training.epochs
     budget = {"training": {"epochs": epochs, "seed": promotion.seed}}
-    config_class = type(winner)
-    models = {WINNER: _flat(_changed(config_class, winner.model_dump(), budget))}
+    models = {WINNER: _flat(_changed(winner, budget))}
     for reference in promotion.references:
         models[reference] = {}
         if reference.startswith(PRESET):
-            preset = _preset(config_class, reference)
+            preset = _preset(type(winner), reference)
             base = study.base.model_dump(include={"cell", "training"})
-            config = _changed(config_class, preset.model_dump(), merge(base, budget))
-            models[reference] = _flat(config)
+            models[reference] = _flat(_changed(preset, merge(base, budget)))
+    with_validation = promotion.train_on == "train+validation"
     return PromotionPlan(
         started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         trial=choice.trial.number,
@@ -88,6 +94,10 @@ def make_plan(state: StudyState, study: Study) -> PromotionPlan:
         train_on=promotion.train_on,
         epochs=epochs,
         seed=promotion.seed,
+        data_digest=data.source_digest,
+        split_digest=split.digest,
+        n_train=len(split.train) + with_validation * len(split.validation),
+        n_test=len(split.test),
         family=winner.family,
         models=models,
     )
@@ -111,11 +121,10 @@ def _preset(config_class: type[TrialConfig], reference: str) -> TrialConfig:
     return config_class.from_preset(name)
 
 
-def _changed(
-    config_class: type[TrialConfig], nested: dict[str, Any], changes: dict[str, Any]
-) -> TrialConfig:
+def _changed(config: TrialConfig, changes: dict[str, Any]) -> TrialConfig:
+    config_class = type(config)
     try:
-        return config_class.model_validate(merge(nested, changes))
+        return config_class.model_validate(merge(config.model_dump(), changes))
     except ValidationError as error:
         listed = "; ".join(
             f"{'.'.join(map(str, p.location))}: {p.message}"

@@ -4,9 +4,16 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from search.journal import PromotionRegistered, PromotionStarted
+from search.promotion.choice import choose
 from search.promotion.ledger import Ledger
-from search.promotion.networks import Promotion, train_networks
-from search.promotion.plan import journalled_plan, make_plan
+from search.promotion.networks import (
+    BUNDLE,
+    Promotion,
+    Running,
+    available_cpus,
+    train_networks,
+)
+from search.promotion.plan import PromotionPlan, journalled_plan, make_plan
 from search.promotion.result import (
     PromotionResult,
     promotion_result,
@@ -56,43 +63,52 @@ def promote(
         study = saved_study(folder)
         check_digests(folder, study)
         check_model_name(_registered_name(study))
-        # Before any data is opened: without a trial there is nothing to open it for.
-        plan = journalled_plan(folder.state()) or make_plan(folder.state(), study)
-        data = prepare_data(study, folder)
-        tags = {"data_digest": data.source_digest, "split_digest": data.split.digest}
-        tracker = MlflowTracker(
-            tracking_uri(folder.path.parent), folder.path, tags=tags
-        )
-        ledger = Ledger(folder, tracker)
-        promotion = Promotion(folder, study, data, plan, ledger, progress, threads)
-        if ledger.registered is None:
-            with ledger.session(_versions()):
-                _run(promotion, tracker)
-        result = promotion_result(promotion)
-        save_result(result, folder.promotion)
-        return result
+        ledger = Ledger(folder.journal)
+        plan = journalled_plan(ledger.state)
+        if plan is None or ledger.registered is None:
+            running = Running(progress, threads or available_cpus())
+            plan = _go_on(folder, study, ledger, running)
+        return _save_result(folder, study, plan, ledger)
 
 
-def _run(promotion: Promotion, tracker: MlflowTracker) -> None:
-    """Do what the journal does not say is done."""
-    ledger, plan = promotion.ledger, promotion.plan
-    if journalled_plan(ledger.state) is None:
-        ledger.append(
-            PromotionStarted(trial=plan.trial, plan=plan.model_dump(mode="json"))
-        )
-    train_networks(promotion)
-    evaluate_models(promotion)
-    result = promotion_result(promotion)
-    save_result(result, promotion.folder.promotion)
-    _register(promotion, tracker, result)
+def _go_on(
+    folder: StudyFolder, study: Study, ledger: Ledger, running: Running
+) -> PromotionPlan:
+    """Do what the journal does not say is done; return the plan that it follows."""
+    plan = journalled_plan(ledger.state)
+    if plan is None:
+        # Before any data are opened: without a trial there is nothing to open them for.
+        choose(ledger.state.trials)
+    data = prepare_data(study, folder)
+    tags = {"data_digest": data.source_digest, "split_digest": data.split.digest}
+    tracker = MlflowTracker(tracking_uri(folder.path.parent), folder.path, tags)
+    with ledger.session(tracker, _versions()):
+        if plan is None:
+            plan = make_plan(ledger.state, study, data)
+            content = plan.model_dump(mode="json")
+            ledger.append(PromotionStarted(trial=plan.trial, plan=content))
+        promotion = Promotion(folder, study, data, plan, ledger, running)
+        train_networks(promotion)
+        evaluate_models(promotion)
+        result = _save_result(folder, study, plan, ledger)
+        _register(promotion, tracker, registration_tags(result))
+    return plan
+
+
+def _save_result(
+    folder: StudyFolder, study: Study, plan: PromotionPlan, ledger: Ledger
+) -> PromotionResult:
+    target, bundle = study.config.data.target, folder.promotion / BUNDLE
+    result = promotion_result(plan, ledger, target, bundle)
+    save_result(result, folder.promotion)
+    return result
 
 
 def _register(
-    promotion: Promotion, tracker: MlflowTracker, result: PromotionResult
+    promotion: Promotion, tracker: MlflowTracker, tags: dict[str, str]
 ) -> None:
-    name = _registered_name(promotion.study)
-    registration = Registration(name, registration_tags(result))
     bundle = promotion.bundle(WINNER)
+    registration = Registration(_registered_name(promotion.study), tags)
     try:
         model = tracker.register(promotion.ledger.state, bundle, registration)
     except InfrastructureError as error:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from search.journal.events import Metrics
-from search.promotion.networks import Promotion
+from search.promotion.ledger import Ledger
+from search.promotion.plan import PromotionPlan
 from search.tracking import WINNER, RegisteredModel
+from sitenet_core.config import TargetConfig
 
 RESULT_VERSION = 1
 
@@ -98,17 +100,12 @@ class PromotionResult:
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def promotion_result(promotion: Promotion) -> PromotionResult:
+def promotion_result(
+    plan: PromotionPlan, ledger: Ledger, target: TargetConfig, bundle: Path
+) -> PromotionResult:
     """Return what the journal says of a promotion whose models were all tested."""
-    plan, ledger, data = promotion.plan, promotion.ledger, promotion.data
-    target = promotion.study.config.data.target
-    trained = ledger.trained[WINNER].metrics
     event = ledger.registered
     registered = event and RegisteredModel(event.name, event.version, event.alias)
-    split = data.split
-    n_train = len(split.train)
-    if plan.train_on == "train+validation":
-        n_train += len(split.validation)
     return PromotionResult(
         study=ledger.state.name,
         trial=plan.trial,
@@ -117,16 +114,16 @@ def promotion_result(promotion: Promotion) -> PromotionResult:
         train_on=plan.train_on,
         epochs=plan.epochs,
         seed=plan.seed,
-        threads=_whole(trained.get("threads")),
+        threads=_whole(ledger.trained[WINNER].metrics.get("threads")),
         target=target.name,
         unit=target.unit,
-        data_digest=data.source_digest,
-        split_digest=split.digest,
-        n_train=n_train,
-        n_test=len(split.test),
+        data_digest=plan.data_digest,
+        split_digest=plan.split_digest,
+        n_train=plan.n_train,
+        n_test=plan.n_test,
         configuration=dict(plan.models[WINNER]),
-        models=tuple(_model(promotion, model) for model in plan.models),
-        bundle=promotion.bundle(WINNER),
+        models=tuple(_model(ledger, model) for model in plan.models),
+        bundle=bundle,
         registered=registered.uri if registered else None,
         registered_version=registered.version if registered else None,
     )
@@ -161,8 +158,7 @@ def registration_tags(result: PromotionResult) -> dict[str, str]:
     }
 
 
-def _model(promotion: Promotion, model: str) -> ModelResult:
-    ledger = promotion.ledger
+def _model(ledger: Ledger, model: str) -> ModelResult:
     tested: Metrics = ledger.tested.get(model, {})
     trained = ledger.trained[model].metrics if model in ledger.trained else {}
     return ModelResult(

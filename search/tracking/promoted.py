@@ -23,7 +23,7 @@ from search.tracking.views import (
 )
 
 WINNER = "winner"
-RESULT_FILES = ("result.json", "table.md")
+TABLE_FILE = "table.md"
 
 
 def promotion_key(model: str) -> str:
@@ -120,6 +120,6 @@ def _artifacts(state: StudyState, model: str, folder: Path) -> tuple[Artifact, .
         and (folder / event.bundle).is_dir()
     ]
     if model == WINNER and _tested(state, model) is not None:
-        results = [folder / "promotion" / name for name in RESULT_FILES]
-        found += [Artifact(path) for path in results if path.is_file()]
+        table = folder / "promotion" / TABLE_FILE
+        found += [Artifact(table)] if table.is_file() else []
     return tuple(found)
