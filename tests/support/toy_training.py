@@ -29,6 +29,7 @@ class ToyCell(StrictModel):
 
 class ToyModel(StrictModel):
     width: int = 4
+    dropout: float = 0.0
 
 
 class ToyBatchSection(StrictModel):
@@ -65,10 +66,14 @@ class ToyBatch:
 class ToyNetwork(nn.Module):
     """Norm, one hidden layer per bead, mean over the beads of a crystal."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(1, width), nn.BatchNorm1d(width), nn.Tanh(), nn.Linear(width, 1)
+            nn.Linear(1, width),
+            nn.BatchNorm1d(width),
+            nn.Tanh(),
+            nn.Linear(width, 1),
+            nn.Dropout(dropout),
         )
 
     def forward(self, batch: ToyBatch) -> Tensor:
@@ -121,7 +126,7 @@ class ToyFamily:
     def build(self, config: TrialConfig, meta: ModelMeta) -> nn.Module:
         assert isinstance(config, ToyConfig)
         assert meta.n_targets == 1
-        return ToyNetwork(config.model.width)
+        return ToyNetwork(config.model.width, config.model.dropout)
 
     def cost(
         self, sizes: Mapping[str, np.ndarray], config: TrialConfig

@@ -44,7 +44,7 @@ def test_training_lowers_the_error_and_reports_what_it_did(tmp_path: Path) -> No
 
 def test_validation_mae_counts_every_crystal_once(tmp_path: Path) -> None:
     data = toy_data()
-    result, _ = train_toy(tmp_path, toy_config(epochs=1), data)
+    result, _ = train_toy(tmp_path, toy_config(epochs=2), data)
     rows = data.store.index_of(data.validation_ids)
     network = ToyNetwork(4)
     network.load_state_dict(load_weights(result.last_checkpoint)[2])
@@ -133,6 +133,22 @@ def test_the_callers_surroundings_are_given_back(tmp_path: Path) -> None:
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert threading.active_count() == n_threads
     assert torch.get_num_threads() == n_torch
+
+
+def test_threads_are_set_recorded_and_given_back(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    inside = []
+    options = FitOptions(tmp_path, device="cpu", threads=before + 1)
+    result = fit(
+        toy_config(epochs=1),
+        toy_data(),
+        options,
+        lambda _: inside.append(torch.get_num_threads()),
+    )
+    assert inside == [before + 1]
+    assert result.threads == before + 1
+    assert load_state(result.last_checkpoint).machine["threads"] == before + 1
+    assert torch.get_num_threads() == before
 
 
 def test_no_signal_handler_is_installed_while_it_trains(tmp_path: Path) -> None:

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 from support.slow_training import SLOW_AFTER
-from support.toy_training import ToyStore, same_tensors, toy_config, toy_data, train_toy
+from support.toy_training import (
+    ToyConfig,
+    ToyStore,
+    same_tensors,
+    toy_config,
+    toy_data,
+    train_toy,
+)
 
 from sitenet_core.errors import ConfigError
 from sitenet_core.training import EpochRecord, FitOptions, fit, read_curve
@@ -55,6 +62,17 @@ def test_resuming_in_another_folder_continues_bit_for_bit(
     assert list(map(timeless, rows)) == list(
         map(timeless, read_curve(tmp_path / "whole" / "curve.csv"))
     )
+
+
+def test_random_numbers_of_the_network_continue_where_they_were(
+    tmp_path: Path,
+) -> None:
+    plain = toy_config(epochs=4).model_dump()
+    config = ToyConfig.model_validate({**plain, "model": {"dropout": 0.3}})
+    whole, _ = train_toy(tmp_path / "whole", config)
+    half, _ = train_toy(tmp_path / "a", config, until=2)
+    rest, _ = train_toy(tmp_path / "b", config, resume_from=half.last_checkpoint)
+    assert_same(load_state(whole.last_checkpoint), load_state(rest.last_checkpoint))
 
 
 def test_resuming_continues_at_each_epoch_whatever_was_run_before(
