@@ -41,9 +41,9 @@ Direct
 
 def rock_salt(cation: str = "Na", anion: str = "Cl", a: float = 5.64) -> Structure:
     """Return the conventional cell of rock salt, 8 sites; `a` in Å."""
-    return Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(a), [cation, anion], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
+    corners = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+    centres = [[0.5, 0.5, 0.5], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
+    return Structure(Lattice.cubic(a), [cation] * 4 + [anion] * 4, [*corners, *centres])
 
 
 def perovskite(a_site: str, b_site: str, x_site: str, a: float = 3.9) -> Structure:
