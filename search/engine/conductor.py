@@ -29,10 +29,8 @@ from search.journal import (
     objective_at,
 )
 from search.journal.events import Metrics
-from search.space import FlatConfiguration, Space
+from search.space import Space
 from search.trial.outcome import Outcome
-
-EPOCHS_KEY = "training.epochs"
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Rules:
 
     trials: int
     epochs: int
-    """Epochs of a complete trial, where the space does not sample them."""
+    """Epochs of a complete trial."""
     seed: int = 0
     concurrent: int = 1
     wall_clock_seconds: float | None = None
@@ -232,8 +230,6 @@ class Conductor:
         return self._state.trials[number]
 
     def _start(self, record: TrialRecord, until_epoch: int) -> Segment:
-        full = self._full_epochs(record.configuration)
-        until_epoch = min(until_epoch, full)
         attempt = record.attempts + 1
         event = SegmentStarted(
             trial=record.number,
@@ -250,7 +246,7 @@ class Conductor:
             configuration=record.configuration,
             from_epoch=event.from_epoch,
             until_epoch=until_epoch,
-            is_last=until_epoch == full,
+            is_last=until_epoch >= self._rules.epochs,
             checkpoint=event.checkpoint,
             folder=event.folder,
             seconds_left=self._seconds_left_of(record.number),
@@ -260,10 +256,6 @@ class Conductor:
         if self._rules.timeout_seconds is None:
             return None
         return self._rules.timeout_seconds - self._state.details[trial].seconds
-
-    def _full_epochs(self, configuration: FlatConfiguration) -> int:
-        sampled = configuration.get(EPOCHS_KEY)
-        return sampled if isinstance(sampled, int) else self._rules.epochs
 
     def _settle(self, number: int) -> None:
         """Give a trial its outcome if the journal says that it has come to an end."""
@@ -278,7 +270,7 @@ class Conductor:
             )
             if not retried:
                 self._finish(record, failure.kind, failure.message)
-        elif self._full_epochs(record.configuration) in record.rung_values:
+        elif self._rules.epochs in record.rung_values:
             self._finish(record, Outcome.COMPLETED, "")
 
     def _finish(self, record: TrialRecord, outcome: Outcome, message: str) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from search.space import Space, load_space
-from search.study.config import StudyConfig
+from search.space import Space, find_space, load_space
+from search.study.config import AshaConfig, StudyConfig
 from sitenet_core.config import (
     LocatedDocument,
     Problem,
@@ -46,10 +46,11 @@ def load_study(path: Path) -> Study:
     document = load_yaml(path)
     config = validate(StudyConfig, document)
     try:
-        space = load_space(config.space, relative_to=path.parent)
+        find_space(config.space, relative_to=path.parent)
     except ConfigError as error:
         problem = Problem(("space",), str(error))
         raise document.error([problem]) from error
+    space = load_space(config.space, relative_to=path.parent)
     _check_configuration(document, space, config.configuration)
     return Study(config, space)
 
@@ -67,28 +68,17 @@ def _check_configuration(
         raise document.error(
             Problem(("configuration", *p.location), p.message) for p in problems
         )
-    problems = _budget_problems(document, space, changes)
+    problems = _rung_problems(document, _base(space, changes).training.epochs)
     if problems:
         raise document.error(problems)
 
 
-def _budget_problems(
-    document: LocatedDocument, space: Space, changes: dict[str, Any]
-) -> list[Problem]:
+def _rung_problems(document: LocatedDocument, epochs: int) -> list[Problem]:
     """Return what is wrong with rungs and epochs taken together."""
     scheduler = document.data.get("algorithm", {}).get("scheduler", {})
-    if scheduler.get("kind") != "asha" or "training.epochs" in space.parameters:
-        if scheduler.get("kind") == "asha":
-            return [
-                Problem(
-                    ("algorithm", "scheduler"),
-                    "asha compares trials at the same epochs, but the space samples "
-                    "training.epochs; fix the epochs, or use kind: none",
-                )
-            ]
+    if scheduler.get("kind") != "asha":
         return []
-    epochs = _base(space, changes).training.epochs
-    first = scheduler.get("min_epochs", 3)
+    first = scheduler.get("min_epochs", AshaConfig().min_epochs)
     if first < epochs:
         return []
     message = (

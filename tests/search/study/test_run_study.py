@@ -1,0 +1,128 @@
+"""A whole small study with real trainings, and what must not start."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.toy_study import study_document, write_crystals, write_study
+
+from search.journal import StudyState
+from search.study import RunOptions, StudyData, StudyFolder, run_study, study_summary
+from search.study.lock import study_lock
+from search.trial.outcome import Outcome
+from sitenet_core.errors import ConfigError, NoTrialSucceededError, StudyInUseError
+
+ROOT = Path(__file__).resolve().parents[3]
+pytestmark = [
+    # Ray leaves the pipes and sockets of its daemons to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+class Recorder:
+    """A tracker that remembers, and fails the first time."""
+
+    def __init__(self) -> None:
+        self.states: list[StudyState] = []
+        self.calls = 0
+
+    def sync(self, state: StudyState, *, now: bool = False) -> None:
+        del now
+        self.calls += 1
+        if self.calls == 1:
+            raise OSError("the server is away")
+        self.states.append(state)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with crystals and a Ray of this module."""
+    from search.engine.ray_cluster import ray_connection
+
+    folder = tmp_path_factory.mktemp("home")
+    write_crystals(folder / "crystals")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "tests"), str(ROOT)]))
+        patch.setenv("SITENET_STORES", str(folder / "stores"))
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with ray_connection():
+            yield folder
+
+
+def options(home: Path, recorder: Recorder | None = None, **more: object) -> RunOptions:
+    def tracker(_folder: StudyFolder, _data: StudyData) -> Recorder:
+        return recorder or Recorder()
+
+    directory = home / "studies"
+    return RunOptions(directory=directory, progress=False, tracker=tracker, **more)  # type: ignore[arg-type]
+
+
+def test_a_study_runs_is_refused_a_second_start_and_goes_on(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = study_document(home / "crystals")
+    path = write_study(home, document)
+    recorder = Recorder()
+    summary = run_study(path, options(home, recorder))
+    assert summary.counts == {"completed": 2}
+    first = summary.state
+    assert first.trials[0].configuration == {"optimizer.learning_rate": 1e-3}
+    for trial in first.trials:
+        assert trial.bundle is not None
+        header = json.loads((summary.folder / trial.bundle / "bundle.json").read_text())
+        assert header["config"]["family"] == "sitenet"
+        assert sorted(trial.epoch_values) == [1, 2]
+    assert recorder.states[-1] == first, "a tracker that failed once catches up"
+    assert not (summary.folder / ".ray").exists()
+    assert capsys.readouterr().out == ""
+
+    with pytest.raises(ConfigError, match="exists already; go on with it by --resume"):
+        run_study(path, options(home))
+
+    document["budget"]["trials"] = 3
+    write_study(home, document)
+    second = run_study(path, options(home, resume=True))
+    assert second.state.trials[:2] == first.trials, "finished trials are not run again"
+    assert second.counts == {"completed": 3}
+    document_json = json.dumps(second.as_dict(), allow_nan=False)
+    assert json.loads(document_json)["best"]["outcome"] == "completed"
+
+    by_name = run_study("toy", options(home, resume=True))
+    assert by_name.state.trials == second.state.trials
+    assert study_summary(StudyFolder(second.folder)).counts == {"completed": 3}
+
+
+def test_a_study_in_use_is_refused(home: Path) -> None:
+    path = write_study(home / "busy", study_document(home / "crystals", name="busy"))
+    folder = home / "studies" / "busy"
+    folder.mkdir(parents=True)
+    mine = f"process {os.getpid()}"
+    with study_lock(folder / "lock"), pytest.raises(StudyInUseError, match=mine):
+        run_study(path, options(home))
+
+
+def test_a_study_without_a_success_says_why(home: Path) -> None:
+    document = study_document(
+        home / "crystals", name="hopeless", trial={"timeout_minutes": 1e-9}
+    )
+    path = write_study(home / "hopeless", document)
+    with pytest.raises(NoTrialSucceededError, match="2 failed_timeout") as caught:
+        run_study(path, options(home))
+    assert caught.value.exit_code == 4
+    state = StudyState.read(home / "studies" / "hopeless" / "journal.jsonl")
+    assert {t.outcome for t in state.trials} == {Outcome.FAILED_TIMEOUT}
+
+
+def test_more_than_the_machine_has_is_refused(home: Path) -> None:
+    document = study_document(home / "crystals", name="wide", resources={"cpus": 999})
+    path = write_study(home / "wide", document)
+    with pytest.raises(ConfigError, match="asks for 999 CPUs"):
+        run_study(path, options(home))
+
+
+def test_a_name_that_is_no_study_cannot_begin_one(home: Path) -> None:
+    with pytest.raises(ConfigError, match=r"begins with a study file \(.yaml\)"):
+        run_study("nothing", options(home))

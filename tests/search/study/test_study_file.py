@@ -1,0 +1,149 @@
+"""The study file: what is refused, and where the message points."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.toy_study import study_document, write_study
+
+from search.study import load_study
+from search.study.folder import StudyFolder, find_study
+from search.study.load import Study, changed_keys
+from search.study.prepare import cell_limit, reachable_configurations
+from search.study.resolve import continued_study, save_study, saved_study, study_digest
+from sitenet_core.errors import ConfigError
+
+
+def study(tmp_path: Path, space: dict[str, Any] | None = None, **changes: Any) -> Study:
+    document = study_document(tmp_path / "crystals", **changes)
+    return load_study(write_study(tmp_path, document, **(space or {})))
+
+
+def test_every_default_is_in_the_resolved_file(tmp_path: Path) -> None:
+    original = study(tmp_path)
+    folder = StudyFolder(tmp_path / "studies" / "toy")
+    save_study(folder, original)
+    text = folder.study_file.read_text()
+    assert "max_lost_worker_retries: 2" in text
+    assert "startup_trials: 20" in text
+    saved = saved_study(folder)
+    assert saved.config == original.config
+    assert saved.space.digest == original.space.digest
+    assert study_digest(saved.config) == study_digest(original.config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budjet": {}}, r"study.yaml:\d+:1: budjet: unknown key; .*'budget'"),
+        ({"budget": {"trials": 0}}, r"study.yaml:\d+:3: budget.trials: .*\(found 0\)"),
+        (
+            {"algorithm": {"searcher": "grid"}},
+            r"study.yaml:\d+:3: algorithm.searcher: .*'grid'",
+        ),
+        (
+            {"configuration": {"training": {"epoch": 3}}},
+            r"study.yaml:\d+:\d+: configuration.training.epoch: unknown key; .*epochs",
+        ),
+        (
+            {"configuration": {"optimizer": {"learning_rate": 0.1}}},
+            r"study.yaml:\d+:5: configuration.optimizer.learning_rate: .*sampled",
+        ),
+        (
+            {"algorithm": {"scheduler": {"kind": "asha", "min_epochs": 2}}},
+            r"study.yaml:\d+:5: algorithm.scheduler.min_epochs: the first rung, 2",
+        ),
+        (
+            {"promotion": {"references": ["magic"]}},
+            r"study.yaml:\d+:\d+: promotion.*'magic' is none of preset:NAME",
+        ),
+        ({"name": "../up"}, r"study.yaml:\d+:1: name: .*"),
+        ({"resources": {"gpus": 1.5}}, r"resources: .*fraction of one GPU"),
+    ],
+)
+def test_a_wrong_study_names_line_and_column(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        study(tmp_path, **changes)
+    assert caught.value.exit_code == 2
+
+
+def test_a_missing_space_is_named_with_those_available(tmp_path: Path) -> None:
+    document = study_document(tmp_path) | {"space": "sitenet/quickstrat"}
+    path = write_study(tmp_path, document)
+    with pytest.raises(ConfigError, match=r"study.yaml:3:1: space: .*sitenet/quick"):
+        load_study(path)
+
+
+def test_a_wrong_space_file_is_named_at_its_own_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^\S+space.yaml:1\d:1: nowhere: unknown"):
+        study(tmp_path, {"nowhere": 1})
+
+
+def test_only_the_budget_may_change_between_sessions(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "studies" / "toy")
+    save_study(folder, study(tmp_path))
+    larger = study(tmp_path, budget={"trials": 9})
+    assert continued_study(folder, larger).config.budget.trials == 9
+    assert saved_study(folder).config.budget.trials == 9
+    other = study(tmp_path, algorithm={"seed": 1}, data={"split": {"seed": 3}})
+    with pytest.raises(ConfigError, match=r"algorithm.seed, data.split.seed changed"):
+        continued_study(folder, other)
+    assert changed_keys(larger.config, other.config) == [
+        "algorithm.seed",
+        "data.split.seed",
+    ]
+
+
+def test_an_edited_space_is_refused_on_resume(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "studies" / "toy")
+    save_study(folder, study(tmp_path))
+    edited = study(tmp_path, {"known_good": [{"optimizer.learning_rate": 2e-3}]})
+    with pytest.raises(ConfigError, match="content of the space file"):
+        continued_study(folder, edited)
+
+
+def test_every_store_that_the_space_reaches_is_known_before_the_start(
+    tmp_path: Path,
+) -> None:
+    choice = {"cell.max_atoms": {"type": "choice", "values": [8, 16, 32]}}
+    space = {"parameters": choice, "fixed": {}, "known_good": []}
+    sampled = study(tmp_path, space)
+    sizes = [
+        c.model_dump()["cell"]["max_atoms"] for c in reachable_configurations(sampled)
+    ]
+    assert sizes[1:] == [8, 16, 32]
+    assert len(reachable_configurations(study(tmp_path))) == 1
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        {"cell.max_atoms": {"type": "integer", "low": 8, "high": 500}},
+        {"cell.primitive_tolerance": {"type": "float", "low": 0.1, "high": 0.9}},
+    ],
+)
+def test_a_space_that_reaches_too_many_stores_is_refused(
+    tmp_path: Path, parameter: dict[str, Any]
+) -> None:
+    space = {"parameters": parameter, "fixed": {}, "known_good": []}
+    with pytest.raises(ConfigError, match="more than 8 of them"):
+        reachable_configurations(study(tmp_path, space))
+
+
+def test_the_cell_limit_is_the_declared_one_else_the_base_configurations(
+    tmp_path: Path,
+) -> None:
+    assert cell_limit(study(tmp_path)) == 8
+    assert cell_limit(study(tmp_path, data={"unit_cell_limit": 5})) == 5
+
+
+def test_a_missing_study_is_named_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is none here yet"):
+        find_study("toy", tmp_path)
+    (tmp_path / "toys").mkdir()
+    (tmp_path / "toys" / "journal.jsonl").write_text("begun\n")
+    with pytest.raises(ConfigError, match="did you mean 'toys'"):
+        find_study("toy", tmp_path)
+    assert find_study("toys", tmp_path).name == "toys"
