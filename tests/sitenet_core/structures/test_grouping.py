@@ -21,6 +21,12 @@ def test_the_key_of_rock_salt_names_formula_group_and_orbits() -> None:
     assert prototype_key(rock_salt()) == "AB|225|1,1"
 
 
+def test_the_key_of_a_perovskite_counts_atoms_in_the_primitive_cell() -> None:
+    for x_site in ("F", "I"):  # lighter and heavier than the others
+        structure = perovskite("Na", "Mg", x_site) * [2, 1, 1]
+        assert prototype_key(structure) == "ABC3|221|1,1,3"
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

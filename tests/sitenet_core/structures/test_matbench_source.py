@@ -1,6 +1,8 @@
 """A Matbench task from a file in matminer's own format, without a network."""
 
+import gzip
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +113,38 @@ def test_without_a_network_the_error_says_which_file_to_put_where(
     assert capsys.readouterr().out == ""
 
 
-def test_a_download_that_broke_off_is_refused(cached: Path) -> None:
+class BrokenResponse:
+    """A download that ends after its first bytes."""
+
+    content = b"1234"
+
+    def iter_content(self, chunk_size: int) -> Iterator[bytes]:
+        yield self.content[:chunk_size]
+        raise requests.ConnectionError("reset by peer")
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class WrongResponse(BrokenResponse):
+    """A download of something else than the published file."""
+
+    def iter_content(self, chunk_size: int) -> Iterator[bytes]:
+        yield self.content[:chunk_size]
+
+
+@pytest.mark.parametrize("response", [BrokenResponse, WrongResponse])
+def test_a_download_that_failed_leaves_no_file_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, response: type[BrokenResponse]
+) -> None:
+    monkeypatch.setenv("MATMINER_DATA", str(tmp_path))
+    monkeypatch.setattr(utils.requests, "get", lambda *_, **__: response())
+    with pytest.raises(DataError, match="cannot be downloaded"):
+        open_source(data("matbench:phonons"), data_root=None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_broke_off_is_refused(cached: Path) -> None:
     cached.write_bytes(cached.read_bytes()[:-200])
     with pytest.raises(DataError, match="is damaged or not matminer's format"):
         list(open_source(data("matbench:phonons"), data_root=None))
@@ -121,8 +154,6 @@ def test_a_download_that_broke_off_is_refused(cached: Path) -> None:
     "content", [b"", b"{}", b'{"columns": ["n"], "data": []}', b"[1, 2]"]
 )
 def test_a_file_in_another_format_is_refused(cached: Path, content: bytes) -> None:
-    import gzip
-
     cached.write_bytes(gzip.compress(content))
     with pytest.raises(DataError, match=r"is damaged or not matminer's format.*delete"):
         open_source(data("matbench:phonons"), data_root=None)
