@@ -1,7 +1,10 @@
 """The registry: bundles become versions without a pickle, and come back as bundles."""
 
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from search.tracking import (
     RegisteredModel,
     Registration,
     fetch_bundle,
+    probe,
+    ui_command,
 )
 from sitenet_core.errors import ConfigError, InfrastructureError
 
@@ -193,3 +198,50 @@ def test_the_run_of_the_winner_holds_its_bundle(study: ToyStudy, uri: str) -> No
     paths = {f.path for f in client.list_artifacts(str(version.run_id))}
     assert "bundle" in paths
     assert [p for p in paths if p.startswith("model-")]
+
+
+def free_port() -> int:
+    """Return a port that nobody uses now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Run an MLflow server that keeps artifacts to itself; yield its address."""
+    studies = tmp_path / "server"
+    command, environment = ui_command(empty_store(studies), free_port())
+    at = command.index("--default-artifact-root")
+    command[at : at + 2] = ["--artifacts-destination", str(studies / "artifacts")]
+    address = f"http://127.0.0.1:{command[command.index('--port') + 1]}"
+    with (tmp_path / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=environment, cwd=studies, stdout=log, stderr=log
+        )
+        try:
+            deadline = time.monotonic() + 60
+            while probe(address) is not None and time.monotonic() < deadline:
+                time.sleep(0.2)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.mark.slow
+def test_a_server_elsewhere_takes_studies_and_gives_models_back(
+    server: str, study: ToyStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    register(study, server)
+    fetched = [fetch_bundle("models:/gap@champion", server) for _ in range(2)]
+    assert fetched[0] == fetched[1], "fetched once"
+    assert fetched[0].is_relative_to(tmp_path / "home" / ".cache")
+    original = study.folder / "promotion" / "eV"
+    assert {p.name: p.read_bytes() for p in fetched[0].iterdir()} == {
+        p.name: p.read_bytes() for p in original.iterdir()
+    }
+    client = MlflowStore(server).client
+    run = client.get_model_version("gap", "1").run_id
+    assert client.get_run(str(run)).data.tags["promotion"] == "winner"
