@@ -75,9 +75,14 @@ def build_requested_store(
         )
     except ValidationError as error:
         raise ConfigError(_text(DataConfig, error)) from error
-    building = StoreBuilding(workers=request.workers)
-    store = open_family_store(data, family, settings, building, on_progress)
-    return describe_store(store)
+    # Only a build reads structures; opening a store needs no pymatgen.
+    from sitenet_core.structures.sources import find_source
+
+    options = _options(data, StoreBuilding(workers=request.workers))
+    source = find_source(data, data_root())
+    return describe_store(
+        open_or_build(source, recipe(family, settings), options, on_progress)
+    )
 
 
 def open_family_store(
@@ -97,12 +102,16 @@ def open_family_store(
     from sitenet_core.structures.sources import open_source
 
     source = open_source(data, data_root())
-    options = BuildOptions(
+    options = _options(data, building)
+    return open_or_build(source, recipe(family, settings), options, on_progress)
+
+
+def _options(data: DataConfig, building: StoreBuilding) -> BuildOptions:
+    return BuildOptions(
         root=building.root or default_store_root(),
         workers=building.workers or os.cpu_count() or 1,
         max_failed_fraction=data.max_failed_fraction,
     )
-    return open_or_build(source, recipe(family, settings), options, on_progress)
 
 
 def unit_cell_limit(data: DataConfig, config: TrialConfig) -> int:

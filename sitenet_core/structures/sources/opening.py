@@ -28,7 +28,7 @@ def open_source(data: DataConfig, data_root: Path | None) -> Source:
         ConfigError: if it is no known kind of source, or `labels` does not go with it.
         DataError: if it does not exist, cannot be read, or lacks the target column.
     """
-    source = _open(data, data_root)
+    source = find_source(data, data_root)
     column = data.target.column
     # One file has no labels; it can be looked at and predicted, not trained on.
     if not isinstance(source, SingleSource) and column not in source.columns:
@@ -40,7 +40,13 @@ def open_source(data: DataConfig, data_root: Path | None) -> Source:
     return source
 
 
-def _open(data: DataConfig, data_root: Path | None) -> Source:
+def find_source(data: DataConfig, data_root: Path | None) -> Source:
+    """Return the source that `data` names, whatever its columns are.
+
+    Raises:
+        ConfigError: as `open_source`.
+        DataError: if it does not exist or cannot be read.
+    """
     kind, colon, task = data.source.partition(":")
     if colon and kind == "matbench":
         return _unlabelled(MatbenchSource(task), data)
