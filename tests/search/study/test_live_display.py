@@ -1,0 +1,51 @@
+"""What a person sees while a study runs."""
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+from support.conducted_study import Bench
+
+from search.journal import StudyState
+from search.study.config import BudgetConfig
+from search.study.live import Lines, table_of
+
+
+def text_of(renderable: object) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(renderable)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_table_shows_trials_best_and_budget(tmp_path: Path) -> None:
+    state = Bench(tmp_path).session()
+    budget = BudgetConfig(trials=5, wall_clock_minutes=2)
+    text = text_of(table_of(state, budget, 30.0))
+    assert state.best is not None
+    assert f"best {state.best.value:.5g} (trial {state.best.number})" in text
+    assert "5 of 5 trials · 0.5 min of 2 min" in " ".join(text.split())
+    assert text.count("completed") == 5
+    assert "4/4" in text
+
+
+def test_without_a_terminal_each_ended_trial_is_one_line(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, rules={"trials": 2})
+    early = bench.session()
+    bench.rules = {"trials": 4}
+    late = bench.session()
+    console = Console(file=io.StringIO(), width=200)
+    lines = Lines(console)
+    for state in (early, late, late):
+        lines.show(state)
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue().splitlines()
+    assert [line.split(",")[0] for line in shown] == [
+        "trial 2 completed at epoch 4",
+        "trial 3 completed at epoch 4",
+    ]
+
+
+def test_an_empty_study_can_be_shown() -> None:
+    text = text_of(table_of(StudyState(), BudgetConfig(trials=1), 0.0))
+    assert "no trial completed yet" in text
