@@ -84,7 +84,7 @@ def test_every_subpackage_has_a_layer() -> None:
         found = {
             p.stem if p.is_file() else p.name
             for p in (ROOT / package).iterdir()
-            if p.name not in {"__init__.py", "__pycache__", "py.typed"}
+            if p.name not in {"__init__.py", "__pycache__", "py.typed", "README.md"}
         }
         assert found <= set(table), f"{package}: no layer for {found - set(table)}"
 
