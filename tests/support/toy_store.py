@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,35 @@ class ToySource(Source):
                 },
                 fold=self.folds[index] if self.folds else None,
             )
+
+
+@dataclass(frozen=True)
+class FirstOf(Source):
+    """The first `n` crystals of another source, to keep a test short."""
+
+    whole: Source
+    n: int
+
+    @property
+    def name(self) -> str:
+        return self.whole.name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.whole.columns
+
+    @property
+    def has_folds(self) -> bool:
+        return self.whole.has_folds
+
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.whole.digest()} {self.n}".encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return min(self.n, len(self.whole))
+
+    def items(self) -> Iterator[RawItem]:
+        return islice(self.whole.items(), self.n)
 
 
 class ToySettings(StrictModel):

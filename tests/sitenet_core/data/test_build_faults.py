@@ -65,10 +65,10 @@ def running(pid: int) -> bool:
 def test_a_killed_build_leaves_no_store_and_the_next_one_succeeds(
     tmp_path: Path,
 ) -> None:
-    with builder(tmp_path, n=2000, workers=2, delay=0.01) as process:
+    with builder(tmp_path, n=600, workers=2, delay=0.05) as process:
         assert process.stdout is not None
         said = json.loads(process.stdout.readline())
-        assert said["read"] < 2000
+        assert said["read"] < 600
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
@@ -83,8 +83,8 @@ def test_a_killed_build_leaves_no_store_and_the_next_one_succeeds(
     assert len(said["workers"]) == 2
     assert not any(map(running, said["workers"]))
 
-    store = build_toy(tmp_path, ToySource(toys(2000)))
-    assert len(store) == 2000
+    store = build_toy(tmp_path, ToySource(toys(600)))
+    assert len(store) == 600
     assert [entry.name for entry in tmp_path.iterdir()] == [store.path.name]
 
 

@@ -215,6 +215,14 @@ def test_a_limit_that_leaves_nothing_to_train_on_is_refused() -> None:
         split_of(listed(list(range(9)), n_sites=np.full(9, 6)), cell_limit=5)
 
 
+def test_one_large_group_is_left_to_train_on() -> None:
+    keys = [0, 1, *[2] * 98]
+    for seed in range(8):
+        split = split_of(listed(keys), kind="composition", seed=seed)
+        assert len(split.test) == len(split.validation) == 1
+        assert len(split.train) == 98
+
+
 def test_three_crystals_fill_each_part() -> None:
     split = split_of(listed([0, 1, 2]))
     assert [len(p) for p in (split.train, split.validation, split.test)] == [1, 1, 1]
