@@ -85,6 +85,18 @@ def test_a_cut_anywhere_loses_only_the_line_it_tore(
         assert read_journal(path)[-1].event == epoch_event(9)
 
 
+def test_a_torn_line_longer_than_the_next_event_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path)
+    with path.open("ab") as file:
+        file.write(b"{" + b"x" * 5000)
+    Journal.open(path).append(epoch_event(4))
+    Journal.open(path).append(epoch_event(5))
+    assert [e.seq for e in read_journal(path)] == [1, 2, 3, 4, 5, 6, 7]
+    assert path.read_bytes().count(b"x" * 10) == 0
+
+
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_a_flipped_byte_is_refused_with_its_line(

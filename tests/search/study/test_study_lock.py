@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,13 +25,18 @@ with study_lock(Path(sys.argv[1])):
 """
 
 
-def holder(path: Path) -> subprocess.Popen[bytes]:
+@contextmanager
+def holder(path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)], cwd=ROOT, stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == b"held\n"
-    return process
+    try:
+        assert process.stdout.readline() == b"held\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_second_driver_is_refused_and_told_who_holds_the_study(
@@ -65,11 +72,10 @@ def test_a_child_that_outlives_a_dead_driver_does_not_keep_the_lock(
     tmp_path: Path,
 ) -> None:
     lock = tmp_path / "lock"
-    with holder(lock) as child:
+    with holder(lock):
         owner = json.loads(lock.read_text())
         dead = subprocess.Popen([sys.executable, "-c", ""])
         dead.wait()
         lock.write_text(json.dumps({**owner, "pid": dead.pid}))
         with study_lock(lock) as mine:
             assert mine.pid == os.getpid()
-        child.kill()
