@@ -68,7 +68,7 @@ def _add_build(group: Commands) -> None:
 
 def run_build(options: argparse.Namespace) -> int:
     """Build or find the store and print what was read, skipped and why."""
-    from search.cli.progress import build_progress
+    from search.study.live import build_bar
     from sitenet_core.families.stores import StoreRequest, build_requested_store
 
     request = StoreRequest(
@@ -80,7 +80,7 @@ def run_build(options: argparse.Namespace) -> int:
         workers=options.workers,
         max_failed_fraction=options.max_failed_fraction,
     )
-    with build_progress(shown=not options.json) as on_progress:
+    with build_bar(shown=not options.json) as on_progress:
         summary = build_requested_store(request, on_progress)
     _print_store(summary, options)
     return 0

@@ -11,7 +11,6 @@ from search.cli.output import (
     print_json,
     print_pairs,
 )
-from search.cli.progress import build_progress
 
 
 def add_parsers(commands: Commands) -> None:
@@ -31,12 +30,13 @@ def add_parsers(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print MAE, RMSE and count; with `--json` every prediction too."""
+    from search.study.live import build_bar
     from sitenet_core.bundle import load_bundle
     from sitenet_core.predict.labelled import LabelledData, evaluate_source
 
     bundle = load_bundle(bundle_folder(options.model, options.dir))
     data = LabelledData(options.data, options.labels, options.column, options.fold)
-    with build_progress(shown=not options.json) as on_progress:
+    with build_bar(shown=not options.json) as on_progress:
         evaluation = asdict(evaluate_source(bundle, data, on_progress))
     if options.json:
         print_json(evaluation)

@@ -9,7 +9,6 @@ from search.cli.output import (
     print_json,
     print_pairs,
 )
-from search.cli.progress import build_progress
 
 
 def add_parsers(commands: Commands) -> None:
@@ -32,11 +31,12 @@ def add_parsers(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train and print the validation error and where the bundle lies."""
+    from search.study.live import build_bar
     from sitenet_core.training.job import JobOptions, load_job, run_job
 
     job = load_job(options.config)
     folder = options.dir / job.config.name
-    with build_progress(shown=not options.json) as on_progress:
+    with build_bar(shown=not options.json) as on_progress:
         result = run_job(
             job, JobOptions(folder, options.resume, not options.json), on_progress
         )
