@@ -40,7 +40,15 @@ lint: install
 check: lint test
 
 quickstart: install
-	$(BIN)/python experiments/quickstart/run.py --folder $(QUICKSTART)
+	@echo "1/3 Searching: 10 small trials (interrupt and repeat at will)"
+	$(BIN)/sitenet search run experiments/quickstart/study.yaml --dir $(QUICKSTART) --resume
+	@echo "2/3 Promoting the best trial: long training, one test, registration"
+	$(BIN)/sitenet promote quickstart --dir $(QUICKSTART)
+	@echo "3/3 Predicting the density of rock-salt MgO (experiment: 3.58 g/cm3) from its CIF"
+	$(BIN)/sitenet predict models:/quickstart-density@champion experiments/quickstart/rocksalt.cif --dir $(QUICKSTART)
+	@echo
+	@echo "Look at $(QUICKSTART)/quickstart/promotion/table.md, or at every trial in MLflow:"
+	@echo "    $(BIN)/sitenet ui --dir $(QUICKSTART)"
 
 clean:
 	rm -rf $(VENV) $(QUICKSTART)
