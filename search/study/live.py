@@ -50,20 +50,30 @@ class Silent:
 
 
 class Lines:
-    """One line per trial that has ended."""
+    """One line per rung that a trial has reached, and per trial that has ended."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._told: set[int] | None = None
+        self._told: set[str] | None = None
 
     def show(self, state: StudyState) -> None:
-        """Print what has ended since the last call."""
-        ended = {t.number for t in state.trials if t.outcome is not None}
+        """Print what has happened since the last call."""
+        lines = {line: None for trial in state.trials for line in _lines_of(trial)}
         if self._told is None:
-            self._told = ended
-        for number in sorted(ended - self._told):
-            self._console.print(line_of(state, number), highlight=False)
-        self._told |= ended
+            # What an earlier session printed is not news.
+            self._told = set(lines) if state.session > 1 else set()
+        for line in lines:
+            if line not in self._told:
+                self._console.print(line, highlight=False)
+        self._told |= lines.keys()
+
+
+def _lines_of(trial: TrialRecord) -> Iterator[str]:
+    for epoch, value in trial.rung_values.items():
+        yield f"trial {trial.number} reached epoch {epoch}, {OBJECTIVE} {value:.5g}"
+    if trial.outcome is not None:
+        reason = f": {trial.message}" if trial.message else ""
+        yield f"trial {trial.number} {trial.outcome}{reason}"
 
 
 class LiveTable:
@@ -95,19 +105,6 @@ def display(*, shown: bool, budget: BudgetConfig) -> Iterator[Display]:
         return
     with Live(console=console, refresh_per_second=2, transient=True) as live:
         yield LiveTable(live, budget)
-
-
-def line_of(state: StudyState, number: int) -> str:
-    """Return one trial that has ended in one line."""
-    trial = state.trials[number]
-    value = "" if trial.value is None else f" {OBJECTIVE} {trial.value:.5g}"
-    best = state.best
-    record = "" if best is None else f" (best {best.value:.5g}, trial {best.number})"
-    reason = f": {trial.message}" if trial.message else ""
-    return (
-        f"trial {number} {trial.outcome} at epoch {trial.last_epoch},"
-        f"{value}{reason}{record}"
-    )
 
 
 def table_of(state: StudyState, budget: BudgetConfig, elapsed: float) -> Table:

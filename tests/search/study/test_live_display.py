@@ -29,21 +29,34 @@ def test_the_table_shows_trials_best_and_budget(tmp_path: Path) -> None:
     assert "4/4" in text
 
 
-def test_without_a_terminal_each_ended_trial_is_one_line(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, rules={"trials": 2})
-    early = bench.session()
-    bench.rules = {"trials": 4}
-    late = bench.session()
+def test_without_a_terminal_rungs_and_ends_are_one_line_each(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, rules={"trials": 1})
+    first = bench.session()
+    bench.rules = {"trials": 2}
+    second = bench.session()
     console = Console(file=io.StringIO(), width=200)
     lines = Lines(console)
-    for state in (early, late, late):
+    for state in (first, second, second):
         lines.show(state)
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue().splitlines()
+    assert len(shown) == len(set(shown))
     assert [line.split(",")[0] for line in shown] == [
-        "trial 2 completed at epoch 4",
-        "trial 3 completed at epoch 4",
+        "trial 0 reached epoch 4",
+        "trial 0 completed",
+        "trial 1 reached epoch 4",
+        "trial 1 completed",
     ]
+
+
+def test_a_later_session_does_not_repeat_what_was_printed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, rules={"trials": 1})
+    bench.session()
+    bench.rules = {"trials": 2}
+    console = Console(file=io.StringIO(), width=200)
+    Lines(console).show(bench.session())
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == ""
 
 
 def test_an_empty_study_can_be_shown() -> None:
