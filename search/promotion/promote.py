@@ -1,8 +1,5 @@
 """From a study to a tested and registered model; each step is done exactly once."""
 
-import platform
-from importlib.metadata import PackageNotFoundError, version
-
 from search.journal import PromotionRegistered, PromotionStarted
 from search.promotion.choice import choose
 from search.promotion.ledger import Ledger
@@ -33,6 +30,7 @@ from search.tracking import (
     check_model_name,
     tracking_uri,
 )
+from sitenet_core.config import installed_versions
 from sitenet_core.errors import InfrastructureError
 
 _PACKAGES = ("sitenet-search", "torch", "pytorch-lightning", "mlflow")
@@ -82,7 +80,7 @@ def _go_on(
     data = prepare_data(study, folder)
     tags = {"data_digest": data.source_digest, "split_digest": data.split.digest}
     tracker = MlflowTracker(tracking_uri(folder.path.parent), folder.path, tags)
-    with ledger.session(tracker, _versions()):
+    with ledger.session(tracker, installed_versions(_PACKAGES)):
         if plan is None:
             plan = make_plan(ledger.state, study, data)
             content = plan.model_dump(mode="json")
@@ -125,14 +123,3 @@ def _register(
 
 def _registered_name(study: Study) -> str:
     return study.config.promotion.register_as or study.config.name
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions that decide the numbers of this session."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions

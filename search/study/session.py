@@ -1,8 +1,6 @@
 """One driver session of a study: from Ray's start to its end."""
 
-import importlib.metadata
 import os
-import platform
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +22,7 @@ from search.study.load import Study
 from search.study.prepare import StudyData
 from search.trial.payload import SegmentData, SegmentPayload
 from search.trial.work import TRAIN
+from sitenet_core.config import installed_versions
 from sitenet_core.errors import InfrastructureError
 
 _PACKAGES = ("sitenet-search", "torch", "ray", "hyperopt", "pytorch-lightning")
@@ -104,7 +103,9 @@ class Session:
             make_engine(self.study),
             make_rules(self.study, concurrent),
         )
-        conductor.begin(socket.gethostname(), os.getpid(), _versions())
+        conductor.begin(
+            socket.gethostname(), os.getpid(), installed_versions(_PACKAGES)
+        )
         return Desk(conductor, self.folder.path, self._payload)
 
     def _payload(self, segment: Segment) -> SegmentPayload:
@@ -191,14 +192,3 @@ def end_before_trials(folder: StudyFolder) -> None:
     host, pid = socket.gethostname(), os.getpid()
     journal.append(SessionStarted(session=session, host=host, pid=pid))
     journal.append(SessionEnded(reason=EndReason.INTERRUPTED.value))
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions that a session ran with."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions

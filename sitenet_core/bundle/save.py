@@ -2,12 +2,10 @@
 
 import hashlib
 import os
-import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from safetensors.torch import save
@@ -20,7 +18,7 @@ from sitenet_core.bundle.header import (
     BundleHeader,
 )
 from sitenet_core.bundle.load import read_header
-from sitenet_core.config import TargetConfig, TrialConfig
+from sitenet_core.config import TargetConfig, TrialConfig, installed_versions
 from sitenet_core.errors import ConfigError
 from sitenet_core.families import get_family
 from sitenet_core.training.checkpoints import Identity, load_weights
@@ -157,7 +155,7 @@ def _header(description: BundleDescription, digest: str) -> BundleHeader:
         epoch=description.epoch,
         data=description.data,
         metrics=_known(description.metrics),
-        versions=_versions(),
+        versions=installed_versions(_PACKAGES),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         weights_sha256=digest,
     )
@@ -171,13 +169,3 @@ def _write_header(folder: Path, header: BundleHeader) -> None:
     partial = folder / f".{HEADER_FILE}.partial"
     partial.write_text(header.model_dump_json(indent=2) + "\n", encoding="utf-8")
     partial.replace(folder / HEADER_FILE)
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions

@@ -12,6 +12,7 @@ from sitenet_core.config.located import (
 )
 from sitenet_core.config.strict import StrictModel
 from sitenet_core.config.trial import OptimizerConfig, TrainingConfig, TrialConfig
+from sitenet_core.config.versions import installed_versions
 
 __all__ = [
     "DataConfig",
@@ -24,6 +25,7 @@ __all__ = [
     "TrainingConfig",
     "TrialConfig",
     "flatten",
+    "installed_versions",
     "load_yaml",
     "merge",
     "nearest",
