@@ -48,11 +48,12 @@ def read_labels(content: bytes, origin: str, target: str) -> LabelTable:
     """Return the table in the CSV `content`; `origin` is its name in messages.
 
     An empty value is NaN (no value). A column other than `target` that holds something
-    else than numbers is no label and is left out.
+    else than numbers is no label and is left out. `target` need not be a column: to
+    build a store, no target has to be known.
 
     Raises:
         DataError: naming file and line, if the table is empty or not UTF-8, lacks its
-            key or target column, repeats an id, or holds a target that is no number.
+            key column, repeats an id, or holds a target that is no number.
     """
     lines = _lines(content, origin)
     header = [cell.strip() for cell in lines[0][1]]
@@ -68,7 +69,7 @@ def read_labels(content: bytes, origin: str, target: str) -> LabelTable:
             "'id' or 'file' and the value columns is needed, or CGCNN's two columns "
             "without a header (id, value)"
         )
-    _check_names(names, target, origin)
+    _check_names(names, origin)
     if not lines:
         raise DataError(f"{origin}: has a header and no rows; add a row per structure")
     return _table(lines, names, origin, target)
@@ -93,16 +94,10 @@ def _lines(content: bytes, origin: str) -> list[tuple[int, list[str]]]:
     return lines
 
 
-def _check_names(names: Sequence[str], target: str, origin: str) -> None:
+def _check_names(names: Sequence[str], origin: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{origin}:1: repeats the column {twice[0]!r}; rename one")
-    if target not in names:
-        values = [name for name in names if name not in _KEYS]
-        raise DataError(
-            f"{origin}:1: has no column {target!r}, the target of the study; it has "
-            f"{', '.join(values) or 'no value column'}: correct target.column"
-        )
 
 
 def _table(

@@ -150,7 +150,7 @@ def test_the_digest_follows_content(tmp_path: Path, change: str) -> None:
         ("id,gap\na,1\nb,inf\n", r"labels\.csv:3: the target 'gap' is 'inf'"),
         ("id,gap\na,1\nb\n", r"labels\.csv:3: has 1 values; 2 are needed \(id, gap\)"),
         ("id,gap\na,1\n,2\n", r"labels\.csv:3: the id is empty"),
-        ("id,energy\na,1\n", r"labels\.csv:1: has no column 'gap'.*it has energy"),
+        ("id,energy\na,1\n", r"has no number column 'gap'.*allowed: energy"),
         ("id,gap,gap\na,1,2\n", r"labels\.csv:1: repeats the column 'gap'"),
         ("id,gap,fold\na,1,x\n", r"labels\.csv:2: the fold is 'x'"),
         ("name,gap\na,1\n", r"labels\.csv:1: the first line is 'name,gap'; a header"),
