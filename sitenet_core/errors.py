@@ -2,6 +2,7 @@
 
     SiteNetError
     ├── ConfigError               the user mends a file or a command line       exit 2
+    │   ├── LocatedError          lines FILE:LINE:COLUMN: key: message          exit 2
     │   └── StudyInUseError       another driver holds the study                exit 2
     ├── DataError                 the user mends the data set                   exit 3
     │   ├── StructureError        one crystal cannot be used: a row, not a stop
@@ -29,6 +30,13 @@ class ConfigError(SiteNetError):
     """A configuration, space, study file or command line is wrong."""
 
     exit_code: ClassVar[int] = 2
+
+
+class LocatedError(ConfigError):
+    """A YAML file is wrong; the message is `FILE:LINE:COLUMN: key: message` lines.
+
+    The command line prints them as they are, so that editors can follow them.
+    """
 
 
 class StudyInUseError(ConfigError):

@@ -19,7 +19,7 @@ from search.cli import (
     train,
     ui,
 )
-from sitenet_core.errors import SiteNetError
+from sitenet_core.errors import LocatedError, SiteNetError
 
 INTERRUPTED = 130
 UNEXPECTED = 5
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         code = options.run(options)
         sys.stdout.flush()
+    except LocatedError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     except SiteNetError as error:
         print(f"sitenet: {error}", file=sys.stderr)
         return error.exit_code
@@ -52,6 +55,8 @@ def main(arguments: Sequence[str]) -> int:
         # The reader of a pipe has seen enough; nothing is left to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _system_refused(error)
     except Exception as error:  # noqa: BLE001 - the last door: reported, never lost
         return _unexpected(error)
     return int(code)
@@ -69,14 +74,29 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _system_refused(error: OSError) -> int:
+    print(
+        f"sitenet: the operating system refused: {error}\n"
+        "Check that there is room on the disk, that the file or folder is what the "
+        f"command needs and that you may write there; details: {_traceback(error)}",
+        file=sys.stderr,
+    )
+    return UNEXPECTED
+
+
 def _unexpected(error: Exception) -> int:
+    print(
+        f"sitenet: an unexpected {type(error).__name__}: {error}\n"
+        f"This is a defect of the program; please report it with {_traceback(error)}",
+        file=sys.stderr,
+    )
+    return UNEXPECTED
+
+
+def _traceback(error: Exception) -> str:
+    """Write the traceback of `error` to a file and return its path."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="sitenet-traceback-", suffix=".txt", delete=False
     ) as file:
         traceback.print_exception(error, file=file)
-    print(
-        f"sitenet: an unexpected {type(error).__name__}: {error}\n"
-        f"This is a defect of the program; please report it with {file.name}",
-        file=sys.stderr,
-    )
-    return UNEXPECTED
+    return file.name

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from sitenet_core.errors import ConfigError
+from sitenet_core.errors import ConfigError, LocatedError
 
 Location = tuple[str | int, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -49,10 +49,10 @@ class LocatedDocument:
         where = f"{self.path}:{line}:{column}: "
         return where + (f"{key}: " if key else "") + problem.message
 
-    def error(self, problems: Iterable[Problem]) -> ConfigError:
+    def error(self, problems: Iterable[Problem]) -> LocatedError:
         """Return one error that lists every problem, in the order of the file."""
         ordered = sorted(problems, key=lambda p: self.position(p.location))
-        return ConfigError("\n".join(self.describe(p) for p in ordered))
+        return LocatedError("\n".join(self.describe(p) for p in ordered))
 
 
 def load_yaml(path: Path) -> LocatedDocument:
@@ -71,12 +71,12 @@ def load_yaml(path: Path) -> LocatedDocument:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text: {error.reason}") from error
     except MarkedYAMLError as error:
-        raise ConfigError(_syntax_message(path, error)) from error
+        raise LocatedError(_syntax_message(path, error)) from error
     except YAMLError as error:
-        raise ConfigError(f"{path}:1:1: is not YAML: {error}") from error
+        raise LocatedError(f"{path}:1:1: is not YAML: {error}") from error
     if not isinstance(tree, CommentedMap):
         found = "nothing" if tree is None else type(tree).__name__
-        raise ConfigError(
+        raise LocatedError(
             f"{path}:1:1: the file holds {found}; a mapping of keys was expected"
         )
     positions: dict[Location, tuple[int, int]] = {}
