@@ -8,6 +8,7 @@ from typing import Any
 from search.cli.output import (
     Commands,
     add_json,
+    positive,
     print_json,
     print_pairs,
     print_table,
@@ -26,7 +27,9 @@ def add_parsers(commands: Commands) -> None:
     add_json(listing)
     listing.set_defaults(run=run_list)
     show = group.add_parser("show", help="what a store holds, read and skipped")
-    show.add_argument("store", help="folder of a store, or the start of its name")
+    show.add_argument(
+        "store", metavar="STORE", help="folder of a store, or the start of its name"
+    )
     show.add_argument(
         "--verify", action="store_true", help="read every byte against its checksum"
     )
@@ -38,6 +41,7 @@ def _add_build(group: Commands) -> None:
     build = group.add_parser("build", help="build a store, report every crystal")
     build.add_argument(
         "source",
+        metavar="SOURCE",
         help="`embedded`, `matbench:TASK`, a Parquet table, a folder or zip of "
         "structure files with a CSV, one structure file, or pymatgen JSON",
     )
@@ -45,7 +49,8 @@ def _add_build(group: Commands) -> None:
     build.add_argument(
         "--column",
         default="target",
-        help="name for the value column of a CSV without header (default: target)",
+        help="column of a CSV in which every value must be a number, and the name of "
+        "the value column where there is no header (default: target)",
     )
     build.add_argument("--family", default="sitenet", help="default: sitenet")
     build.add_argument(
@@ -55,7 +60,9 @@ def _add_build(group: Commands) -> None:
         metavar="KEY=VALUE",
         help="a setting of the cells, e.g. max_atoms=100; may be repeated",
     )
-    build.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    build.add_argument(
+        "--workers", type=positive, default=os.cpu_count() or 1, help="processes"
+    )
     build.add_argument(
         "--max-failed-fraction",
         type=float,

@@ -16,8 +16,10 @@ from search.cli.output import (
 def add_parsers(commands: Commands) -> None:
     """Add `evaluate`."""
     parser = commands.add_parser("evaluate", help="errors on a labelled data set")
-    parser.add_argument("model", help=MODEL_HELP)
-    parser.add_argument("data", help="a source, as for `sitenet data build`")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument(
+        "data", metavar="DATA", help="a source, as for `sitenet data build`"
+    )
     parser.add_argument("--labels", help="CSV of a folder or zip, if it lies elsewhere")
     parser.add_argument("--column", help="label column; default: the model's own")
     parser.add_argument(

@@ -33,6 +33,13 @@ def add_directory(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def positive(text: str) -> int:
+    """Return a whole number from 1; what else is written is a wrong option."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
 def print_json(document: Any) -> None:
     """Print `document` as JSON; paths become strings, NaN is refused."""
     print(json.dumps(document, indent=2, default=_encode, allow_nan=False))

@@ -15,7 +15,7 @@ def add_parsers(commands: Commands) -> None:
     parser = commands.add_parser(
         "promote", help="train the best trial long, test it once, register it"
     )
-    parser.add_argument("name", help="name of the study")
+    parser.add_argument("name", metavar="NAME", help="name of the study")
     add_directory(parser)
     add_json(parser)
     parser.set_defaults(run=run)

@@ -13,7 +13,9 @@ def add_parsers(commands: Commands) -> None:
     check = group.add_parser(
         "check", help="every error with line and column, or a summary"
     )
-    check.add_argument("file", help="a YAML file or the name of a shipped space")
+    check.add_argument(
+        "file", metavar="FILE", help="a YAML file or the name of a shipped space"
+    )
     add_json(check)
     check.set_defaults(run=run_check)
 

@@ -19,7 +19,7 @@ def add_parsers(commands: Commands) -> None:
         metavar="COMMAND", required=True
     )
     run = group.add_parser("run", help="run a study, or go on with one")
-    run.add_argument("study", type=Path, help="a study file (YAML)")
+    run.add_argument("study", type=Path, metavar="STUDY", help="a study file (YAML)")
     run.add_argument(
         "--resume", action="store_true", help="go on with a study that was begun"
     )
@@ -28,7 +28,7 @@ def add_parsers(commands: Commands) -> None:
     add_json(run)
     run.set_defaults(run=run_study_command)
     status = group.add_parser("status", help="what the journal of a study says")
-    status.add_argument("name", help="name of the study")
+    status.add_argument("name", metavar="NAME", help="name of the study")
     add_directory(status)
     add_json(status)
     status.set_defaults(run=run_status)

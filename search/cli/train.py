@@ -14,7 +14,9 @@ from search.cli.output import (
 def add_parsers(commands: Commands) -> None:
     """Add `train`."""
     parser = commands.add_parser("train", help="train one configuration")
-    parser.add_argument("config", type=Path, help="a training file (YAML)")
+    parser.add_argument(
+        "config", type=Path, metavar="CONFIG", help="a training file (YAML)"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint"
     )

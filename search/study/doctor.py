@@ -13,6 +13,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from sitenet_core.data import data_root, default_store_root, list_stores
+from sitenet_core.errors import ConfigError
 
 DISTRIBUTION = "sitenet-search"
 LOW_DISK_BYTES = 5e9
@@ -76,14 +77,13 @@ def _device() -> Check:
 
 
 def _data_folder() -> Check:
-    root = data_root()
+    try:
+        root = data_root()
+    except ConfigError as error:
+        return Check("data folder", "failed", str(error))
     if root is None:
         return Check(
             "data folder", "warning", "none; set SITENET_DATA, or give absolute paths"
-        )
-    if not root.is_dir():
-        return Check(
-            "data folder", "failed", f"SITENET_DATA names {root}, which is no folder"
         )
     return Check("data folder", "ok", str(root))
 
@@ -109,7 +109,10 @@ def _disk(directory: Path) -> Check:
 def _tracking(directory: Path) -> Check:
     from search.tracking import probe, tracking_uri
 
-    uri = tracking_uri(directory)
+    try:
+        uri = tracking_uri(directory)
+    except ConfigError as error:
+        return Check("mlflow", "failed", str(error))
     problem = probe(uri)
     if problem is None:
         return Check("mlflow", "ok", uri)

@@ -21,9 +21,13 @@ _ROWS = 15
 
 @contextmanager
 def build_bar(*, shown: bool) -> Iterator[Callable[["BuildProgress"], None]]:
-    """Yield what takes the progress of a store that is built; a bar, if `shown`."""
+    """Yield what takes the progress of a store that is built; a bar, if `shown`.
+
+    Without a terminal there is no bar: all that would be left of it is a blank line.
+    """
     console = Console(stderr=True)
-    bar = Progress(console=console, transient=True, disable=not shown)
+    hidden = not (shown and console.is_terminal)
+    bar = Progress(console=console, transient=True, disable=hidden)
     with bar:
         task = bar.add_task("featurising crystals", total=None, visible=False)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from sitenet_core.config import (
     DataConfig,
@@ -136,7 +137,13 @@ def parse_settings(family: ModelFamily, assignments: tuple[str, ...]) -> StrictM
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ConfigError(f"{assignment!r}: expected KEY=VALUE, as max_atoms=100")
-        changes[key.strip()] = YAML(typ="safe").load(text)
+        try:
+            changes[key.strip()] = YAML(typ="safe").load(text)
+        except YAMLError as error:
+            raise ConfigError(
+                f"--cell {assignment!r}: the value is not YAML; give a number, a word "
+                "or null, as max_atoms=100"
+            ) from error
     defaults = family.default_settings
     try:
         return type(defaults).model_validate({**defaults.model_dump(), **changes})
@@ -157,7 +164,7 @@ def describe_store(store: PackedStore) -> dict[str, Any]:
         "stored": report.n_stored,
         "labels": sorted(header.labels),
         "folds": header.has_folds,
-        "bytes": sum(entry.bytes for entry in header.files.values()),
+        "bytes": header.bytes,
         "skipped": [row.model_dump() for row in report.skipped],
     }
 
@@ -172,7 +179,8 @@ def find_store(name: str, root: Path | None = None) -> PackedStore:
     if Path(name).is_dir():
         return PackedStore.open(Path(name))
     folder = root or default_store_root()
-    found = sorted(p for p in folder.glob(f"{name}*") if p.is_dir())
+    folders = folder.iterdir() if folder.is_dir() else ()
+    found = sorted(p for p in folders if p.is_dir() and p.name.startswith(name))
     if len(found) != 1:
         what = "several stores begin" if found else "no store begins"
         raise DataError(
@@ -189,14 +197,15 @@ def store_rows(root: Path | None = None) -> list[dict[str, Any]]:
 def _row(summary: StoreSummary) -> dict[str, Any]:
     header = summary.header
     if header is None:
-        return {"name": summary.path.name, "problem": summary.problem}
+        known = dict.fromkeys(("source", "family", "settings", "crystals", "bytes"))
+        return {"name": summary.path.name, **known, "problem": summary.problem}
     return {
         "name": summary.path.name,
         "source": header.source,
         "family": header.family,
         "settings": dict(header.settings),
         "crystals": header.n_crystals,
-        "bytes": sum(entry.bytes for entry in header.files.values()),
+        "bytes": header.bytes,
         "problem": None,
     }
 
