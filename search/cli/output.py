@@ -26,11 +26,19 @@ def add_directory(parser: argparse.ArgumentParser) -> None:
     """Add `--dir`: the folder of studies, with MLflow's default store beside them."""
     parser.add_argument(
         "--dir",
-        type=Path,
+        type=folder,
         default=DEFAULT_DIRECTORY,
         metavar="D",
         help="folder of studies and of MLflow's default store (default: ./studies)",
     )
+
+
+def folder(text: str) -> Path:
+    """Return the path of a folder, there or still to be made; a file is refused."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
+    return path
 
 
 def positive(text: str) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from search.cli.output import (
     Commands,
     add_json,
+    folder,
     print_json,
     print_pairs,
 )
@@ -22,7 +23,7 @@ def add_parsers(commands: Commands) -> None:
     )
     parser.add_argument(
         "--dir",
-        type=Path,
+        type=folder,
         default=Path("trainings"),
         metavar="D",
         help="folder of trainings (default: ./trainings)",
@@ -37,10 +38,10 @@ def run(options: argparse.Namespace) -> int:
     from sitenet_core.training.job import JobOptions, load_job, run_job
 
     job = load_job(options.config)
-    folder = options.dir / job.config.name
+    place = options.dir / job.config.name
     with build_bar(shown=not options.json) as on_progress:
         result = run_job(
-            job, JobOptions(folder, options.resume, not options.json), on_progress
+            job, JobOptions(place, options.resume, not options.json), on_progress
         )
     document = {
         "name": job.config.name,

@@ -117,7 +117,7 @@ def _config_class(
 
 def _offer(name: str) -> str:
     shipped = shipped_spaces()
-    stem = Path(name).with_suffix("").as_posix()
+    stem = name.removesuffix(".yaml").removesuffix(".yml")
     hint = nearest(stem, shipped)
     known = f"shipped spaces: {', '.join(shipped)}"
     return f"{hint} ({known})" if hint.startswith("did you") else known

@@ -73,9 +73,11 @@ def load_yaml(path: Path) -> LocatedDocument:
     except MarkedYAMLError as error:
         raise LocatedError(_syntax_message(path, error)) from error
     except YAMLError as error:
-        raise LocatedError(f"{path}:1:1: is not YAML: {error}") from error
+        reason = str(error).split("\n")[0]
+        raise LocatedError(f"{path}:1:1: is not YAML: {reason}") from error
     if not isinstance(tree, CommentedMap):
-        found = "nothing" if tree is None else type(tree).__name__
+        kinds = {type(None): "nothing", CommentedSeq: "a list"}
+        found = kinds.get(type(tree), "a single value")
         raise LocatedError(
             f"{path}:1:1: the file holds {found}; a mapping of keys was expected"
         )
@@ -145,6 +147,8 @@ def _syntax_message(path: Path, error: MarkedYAMLError) -> str:
     mark = error.problem_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     problem = str(error.problem or error.context or "is not YAML").split("\n")[0]
+    if problem.startswith("but "):  # the second half of a sentence
+        problem = f"{error.context} {problem}"
     return f"{path}:{line}:{column}: {problem}"
 
 

@@ -66,7 +66,8 @@ def load_job(path: Path) -> Job:
     try:
         family = get_family(config.family)
     except ConfigError as error:
-        raise document.error([Problem(("family",), str(error))]) from error
+        message = str(error).removeprefix("family: ")
+        raise document.error([Problem(("family",), message)]) from error
     presets = family.Config.presets
     if config.preset not in presets:
         message = f"no preset {config.preset!r}; {nearest(config.preset, presets)}"

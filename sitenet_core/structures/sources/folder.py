@@ -134,7 +134,9 @@ class FolderSource(Source):
         if len(known) == 1:
             origin = f"{self._path}/{known[0]}"
             return read_labels(self._files.read(known[0]), origin, target)
-        sibling = self._path.with_suffix(".csv")
+        # `.` has no name to go by.
+        whole = self._path if self._path.name else self._path.absolute()
+        sibling = whole.with_name(f"{whole.stem}.csv") if whole.name else whole
         if not known and sibling.is_file():
             return read_labels(sibling.read_bytes(), str(sibling), target)
         have = f"several CSV files ({', '.join(known[:5])})" if known else "no CSV file"

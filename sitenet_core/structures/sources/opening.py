@@ -89,8 +89,8 @@ def _labels(name: str | None, data_root: Path | None) -> Path | None:
     path = _find(name, data_root)
     if path is None or not path.is_file():
         raise DataError(
-            f"data.labels {name!r}: there is no such file {_places(data_root)}; give "
-            "the path of a CSV"
+            f"data.labels {name!r}: there is no such file{_places(name, data_root)}; "
+            "give the path of a CSV"
         )
     return path
 
@@ -98,7 +98,7 @@ def _labels(name: str | None, data_root: Path | None) -> Path | None:
 def _find(name: str, data_root: Path | None) -> Path | None:
     """Return the first existing path; an absolute name is one as it is."""
     roots = [data_root, Path()] if data_root else [Path()]
-    paths = (root / name for root in roots)
+    paths = (root / name for root in roots if name)
     return next((path for path in paths if path.exists()), None)
 
 
@@ -107,15 +107,19 @@ def _missing(name: str, data_root: Path | None) -> ConfigError | DataError:
         hint = nearest(name, ["embedded", "matbench:mp_gap"])
         hint = f"{hint} " if hint.startswith("did") else ""
         return ConfigError(
-            f"data source {name!r}: is neither a known name nor a path "
-            f"{_places(data_root)}; {hint}{KINDS}"
+            f"data source {name!r}: is neither a known name nor a path"
+            f"{_places(name, data_root)}; {hint}{KINDS}"
         )
     return DataError(
-        f"data source {name!r}: there is no such file or folder {_places(data_root)}; "
-        "correct data.source, or set SITENET_DATA to the folder that holds it"
+        f"data source {name!r}: there is no such file or folder"
+        f"{_places(name, data_root)}; correct data.source, or set "
+        "SITENET_DATA to the folder that holds it"
     )
 
 
-def _places(data_root: Path | None) -> str:
-    here = f"in the working directory {Path.cwd()}"
-    return f"under the data folder {data_root} or {here}" if data_root else here
+def _places(name: str, data_root: Path | None) -> str:
+    """Return where `name` was looked for; an absolute path says that itself."""
+    if Path(name).is_absolute():
+        return ""
+    here = f" in the working directory {Path.cwd()}"
+    return f" under the data folder {data_root} or{here}" if data_root else here
