@@ -2,60 +2,28 @@
 
 import argparse
 import csv
-import json
 import os
 import re
-import resource
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.command_line import Answer, Sitenet, write_salts, write_training
+from support.command_line import Sitenet, write_salts, write_training
+from support.readme_keys import check_keys, documented
 from support.structure_files import cif
-from support.toy_study import study_document, write_crystals, write_study
+from support.toy_study import study_document, write_study
 
 from search.cli.main import build_parser
+from search.journal import Journal, SessionEnded, SessionStarted, StudyCreated
 from search.space.loading import shipped_spaces
+from search.study import StudyFolder, load_study
+from search.study.resolve import save_study, study_digest
 from sitenet_core.training import FitOptions, FitResult, fit
 
 ROOT = Path(__file__).resolve().parents[3]
-ROW = re.compile(r"\| `sitenet ([a-z ]+?)(?: [A-Z].*?)?` \|.*\| (.*) \|")
-KEY = re.compile(r"`(\w+)`(?: \(([^)]*)\))?")
-HEAVY = {"torch", "ray", "mlflow", "pymatgen", "pytorch_lightning", "hyperopt"}
-START = "from search.cli.main import entry_point; entry_point()"
-
-
-def documented() -> dict[str, str]:
-    """Return the last column of the README's table, by command."""
-    text = (ROOT / "search/README.md").read_text(encoding="utf-8")
-    return {
-        found[1]: found[2] for line in text.split("\n") if (found := ROW.match(line))
-    }
-
-
-def keys(command: str) -> dict[str, set[str]]:
-    """Return the documented keys of `command`, each with those inside it."""
-    cell = documented()[command]
-    if cell.startswith("as `"):
-        return keys(cell.removeprefix("as `").removesuffix("`"))
-    outer = re.fullmatch(r"`(\w+)`: (.*)", cell)
-    if outer:
-        return {outer[1]: set(re.findall(r"`(\w+)`", outer[2]))}
-    return {key: set(re.findall(r"`(\w+)`", inner)) for key, inner in KEY.findall(cell)}
-
-
-def check_keys(document: Mapping[str, Any], command: str) -> None:
-    """Assert that `document` has the documented keys, also in its parts."""
-    expected = keys(command)
-    assert set(document) == set(expected)
-    for key, inner in expected.items():
-        parts = document[key] if isinstance(document[key], list) else [document[key]]
-        for part in parts if inner else ():
-            assert set(part) == inner, key
 
 
 def subcommands(parser: argparse.ArgumentParser, prefix: str = "") -> Iterator[str]:
@@ -67,32 +35,8 @@ def subcommands(parser: argparse.ArgumentParser, prefix: str = "") -> Iterator[s
     yield prefix.strip()
 
 
-def shell(folder: Path, *arguments: object) -> Answer:
-    """Run `sitenet` in a process of its own."""
-    command = [sys.executable, "-c", START, *map(str, arguments)]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, check=False, text=True
-    )
-    return Answer(done.returncode, done.stdout, done.stderr)
-
-
 def test_the_table_of_the_readme_lists_every_command() -> None:
     assert sorted(subcommands(build_parser())) == sorted(documented())
-
-
-def test_help_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
-    command = [sys.executable, "-X", "importtime", "-c", START, "--help"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, check=True, text=True
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    imported = {line.split("|")[-1].strip() for line in done.stderr.split("\n")}
-    assert "search.cli.main" in imported, "the list was read"
-    assert not {name.partition(".")[0] for name in imported} & HEAVY
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert seconds < 0.5
-    assert done.stdout.startswith("usage: sitenet [-h] COMMAND")
 
 
 def test_a_store_is_built_listed_and_shown(sitenet: Sitenet, tmp_path: Path) -> None:
@@ -241,39 +185,26 @@ def test_the_status_of_a_missing_study_is_an_error(sitenet: Sitenet) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        (KeyboardInterrupt(), 130, "sitenet: interrupted\n"),
-        (
-            ZeroDivisionError("by 0"),
-            5,
-            "sitenet: an unexpected ZeroDivisionError: by 0",
-        ),
-        (OSError(28, "No space left", "/full"), 5, "refused: [Errno 28] No space left"),
-    ],
-)
-def test_what_nobody_expected_has_an_exit_code_and_a_traceback(
-    sitenet: Sitenet,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    case: tuple[BaseException, int, str],
+def test_a_study_without_a_success_has_a_status_and_nothing_to_promote(
+    sitenet: Sitenet, tmp_path: Path
 ) -> None:
-    error, code, message = case
-
-    def fail() -> None:
-        raise error
-
-    monkeypatch.setattr("sitenet_core.families.stores.store_rows", fail)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    answer = sitenet("data", "list", "--json")
-    assert (answer.code, answer.out) == (code, "")
-    assert message in answer.err
-    files = list(tmp_path.glob("sitenet-traceback-*.txt"))
-    assert len(files) == (code == 5)
-    for file in files:
-        assert str(file) in answer.err
-        assert "in fail\n    raise error\n" in file.read_text()
+    study = load_study(write_study(tmp_path, study_document(tmp_path)))
+    place = StudyFolder(tmp_path / "studies/toy")
+    save_study(place, study)
+    journal = Journal.open(place.journal)
+    digests = {"study_digest": study_digest(study.config)}
+    digests |= {"space_digest": study.space.digest}
+    journal.append(StudyCreated(name="toy", **digests))
+    journal.append(SessionStarted(session=1, host="here", pid=1))
+    journal.append(SessionEnded(reason="trials"))
+    status = sitenet("search", "status", "toy", "--json")
+    assert (status.code, status.err) == (0, "")
+    check_keys(status.json, "search status")
+    assert (status.json["counts"], status.json["best"]) == ({}, None)
+    assert "study toy: 0 of 2 trials" in sitenet("search", "status", "toy").out
+    promoted = sitenet("promote", "toy", "--json")
+    assert (promoted.code, promoted.out) == (4, "")
+    assert "no trial" in promoted.err
 
 
 def test_the_user_interface_of_a_server_is_at_its_own_address(
@@ -294,57 +225,3 @@ def test_a_user_interface_that_cannot_start_is_an_infrastructure_error(
 
     monkeypatch.setattr("search.tracking.ui_command", command)
     assert sitenet("ui", "--port", 3).code == 5
-
-
-def test_json_is_all_that_a_process_prints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SITENET_STORES", str(tmp_path / "stores"))
-    write_salts(tmp_path / "set", n=3)
-    answer = shell(tmp_path, "data", "build", "set", "--json")
-    assert (answer.code, answer.err) == (0, "")
-    assert answer.json["stored"] == 3
-
-
-def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", START, "space", "check", "sitenet/table1_2023"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.close()
-        assert process.stderr is not None
-        assert process.stderr.read() == b""
-        assert process.wait() == 0
-
-
-@pytest.mark.slow
-def test_a_study_runs_from_a_space_to_a_prediction_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SITENET_STORES", str(tmp_path / "stores"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for name in ("SITENET_DATA", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
-    crystals = write_crystals(tmp_path / "crystals")
-    promotion = {"epochs": 2, "references": ["constant"], "register_as": "salts"}
-    write_study(tmp_path, study_document(crystals, promotion=promotion))
-    run = shell(tmp_path, "search", "run", "study.yaml", "--json")
-    assert run.code == 0, run.err
-    check_keys(run.json, "search run")
-    assert run.json["counts"] == {"completed": 2}
-    assert run.json["best"] in run.json["trials"]
-    status = shell(tmp_path, "search", "status", "toy", "--json")
-    assert (status.code, status.json) == (0, run.json)
-    promoted = shell(tmp_path, "promote", "toy", "--json")
-    assert promoted.code == 0, promoted.err
-    check_keys(promoted.json, "promote")
-    assert promoted.json["trial"] == run.json["best"]["trial"]
-    assert promoted.json["registered"] == "models:/salts@champion"
-    by_name = shell(tmp_path, "predict", "models:/salts@champion", "crystals/NaCl.cif")
-    assert by_name.code == 0, by_name.err
-    by_folder = shell(tmp_path, "predict", promoted.json["bundle"], "crystals/NaCl.cif")
-    assert by_name.rows == by_folder.rows
-    assert by_name.rows[0]["status"] == "ok"
-    result = json.loads((tmp_path / "studies/toy/promotion/result.json").read_text())
-    assert result == promoted.json
