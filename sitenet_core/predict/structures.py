@@ -1,5 +1,6 @@
 """Predictions for structures and for texts of structure files."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from sitenet_core.training.machine import DeviceChoice
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+
+logger = logging.getLogger(__name__)
 
 _CHUNK = 256
 """Structures whose arrays are held at a time."""
@@ -50,7 +53,10 @@ def predict_texts(
 
 
 def predict_items(predictor: Predictor, items: Iterable[Item]) -> list[PredictionRow]:
-    """Return one row per item, in order; what raises StructureError is a failed row."""
+    """Return one row per item, in order; one that raises is a failed row.
+
+    The traceback of what is not a StructureError is logged.
+    """
     rows: list[PredictionRow] = []
     iterator = iter(items)
     while chunk := list(islice(iterator, _CHUNK)):
@@ -59,7 +65,7 @@ def predict_items(predictor: Predictor, items: Iterable[Item]) -> list[Predictio
 
 
 def _predict_chunk(predictor: Predictor, chunk: Sequence[Item]) -> list[PredictionRow]:
-    prepared = [_features(predictor, read) for _, read in chunk]
+    prepared = [_features(predictor, item) for item in chunk]
     good = [arrays for arrays in prepared if not isinstance(arrays, Failure)]
     values = iter(predictor.predict(good))
     unit = predictor.bundle.target.unit
@@ -69,13 +75,15 @@ def _predict_chunk(predictor: Predictor, chunk: Sequence[Item]) -> list[Predicti
     ]
 
 
-def _features(
-    predictor: Predictor, read: Callable[[], "Structure"]
-) -> FeatureArrays | Failure:
+def _features(predictor: Predictor, item: Item) -> FeatureArrays | Failure:
+    id_, read = item
     try:
         return predictor.features(read())
     except StructureError as error:
         return Failure(str(error))
+    except Exception as error:  # noqa: BLE001 - one bad file must not lose the others
+        logger.exception("unexpected failure of structure %s", id_)
+        return Failure(f"unexpected {type(error).__name__}: {error}")
 
 
 def _row(id_: str, unit: str, outcome: float | Failure) -> PredictionRow:

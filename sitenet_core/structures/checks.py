@@ -31,6 +31,10 @@ MIN_VOLUME = 0.1
 """Smallest cell, in Å³: a tenth of the densest hydrogen's volume per atom."""
 MIN_CELL_SHAPE = 1e-4
 """Least volume over a·b·c; below it the three vectors lie in a plane."""
+MAX_VECTOR = 1e4
+"""Longest lattice vector, in Å: ten times the longest periods known in crystals. Above
+it a length is in another unit or damaged, and searches for neighbours, which divide the
+cell into boxes, run out of memory."""
 
 
 def check_structure(structure: Structure) -> Structure:
@@ -41,9 +45,9 @@ def check_structure(structure: Structure) -> Structure:
 
     Raises:
         StructureError: if there are no sites; if the lattice or a coordinate is not
-            finite, or the lattice is flat or not periodic in three directions; if a
-            site is partially occupied, shared, of an unknown element or of Z ≥ 104; or
-            if two sites are closer than 0.1 Å.
+            finite, or the lattice is flat, longer than 10⁴ Å or not periodic in three
+            directions; if a site is partially occupied, shared, of an unknown element
+            or of Z ≥ 104; or if two sites are closer than 0.1 Å.
     """
     if len(structure) == 0:
         raise StructureError(
@@ -71,8 +75,14 @@ def _check_lattice(lattice: Lattice) -> None:
             f"the lattice is periodic along {sum(lattice.pbc)} of its 3 vectors; only "
             "crystals that repeat along all three are supported"
         )
+    lengths = np.linalg.norm(matrix, axis=1)
+    if lengths.max() > MAX_VECTOR:
+        raise StructureError(
+            f"the lattice has a vector of {lengths.max():.4g} Å, at most "
+            f"{MAX_VECTOR:g} Å is supported: check the cell lengths and their unit (Å)"
+        )
     volume = abs(float(np.linalg.det(matrix)))
-    box = float(np.prod(np.linalg.norm(matrix, axis=1)))
+    box = float(np.prod(lengths))
     if volume < MIN_VOLUME or volume < MIN_CELL_SHAPE * box:
         raise StructureError(
             f"the lattice {_vectors(matrix)} has almost no volume ({volume:.3g} Å³); "

@@ -94,6 +94,23 @@ def test_a_structure_that_cannot_be_used_is_a_row_with_the_reason(
     )
 
 
+def test_an_unforeseen_failure_of_one_structure_loses_no_other(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def checked(structure: Structure) -> Structure:
+        if structure[0].specie.symbol == "Cl":
+            raise MemoryError("no room for 8 EiB")
+        return structure
+
+    monkeypatch.setattr("sitenet_core.structures.checks.check_structure", checked)
+    rows = predict_structures(bundle, [(e, crystal(e)) for e in ("Na", "Cl", "Mg")])
+    assert [row.status for row in rows] == ["ok", "failed", "ok"]
+    assert rows[1].reason == "unexpected MemoryError: no room for 8 EiB"
+    (record,) = caplog.records
+    assert record.getMessage() == "unexpected failure of structure Cl"
+    assert record.exc_info is not None
+
+
 def test_texts_are_read_as_files_are(bundle: Bundle) -> None:
     texts = [("salt", crystal("Na", "Cl").to(fmt="cif")), ("empty", " ")]
     rows = predict_texts(bundle, texts)

@@ -98,6 +98,8 @@ def test_a_coordinate_that_is_not_finite_is_refused(bad: float) -> None:
         ([[4, 0, 0], [8, 0, 0], [0, 0, 4]], "almost no volume"),
         ([[4, 0, 0], [4, 1e-4, 0], [0, 0, 4]], "almost no volume"),
         ([[0.1, 0, 0], [0, 0.1, 0], [0, 0, 0.1]], "almost no volume"),
+        ([[4e9, 0, 0], [0, 4e9, 0], [0, 0, 4e9]], "4e\\+09 Å, at most 10000 Å"),
+        ([[4, 0, 0], [0, 4, 0], [0, 0, 10001]], "at most 10000 Å is supported"),
         ([[4, 0, 0], [0, np.nan, 0], [0, 0, 4]], "not finite"),
     ],
 )
