@@ -4,6 +4,7 @@ import argparse
 import csv
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +20,7 @@ from support.toy_study import study_document, write_study
 from search.cli.main import build_parser
 from search.journal import Journal, SessionEnded, SessionStarted, StudyCreated
 from search.space.loading import shipped_spaces
-from search.study import StudyFolder, load_study
+from search.study import StudyFolder, load_study, study_summary
 from search.study.resolve import save_study, study_digest
 from sitenet_core.training import FitOptions, FitResult, fit
 
@@ -37,6 +38,16 @@ def subcommands(parser: argparse.ArgumentParser, prefix: str = "") -> Iterator[s
 
 def test_the_table_of_the_readme_lists_every_command() -> None:
     assert sorted(subcommands(build_parser())) == sorted(documented())
+
+
+@pytest.mark.parametrize("name", ["README.md", "Makefile"])
+def test_commands_that_are_written_down_can_be_given(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    lines = re.findall(r"^[ \t]+(?:\$\(BIN\)/)?sitenet (.+)", text, re.MULTILINE)
+    assert lines
+    for line in lines:
+        options = build_parser().parse_args(shlex.split(line, comments=True))
+        assert callable(options.run)
 
 
 def test_a_store_is_built_listed_and_shown(sitenet: Sitenet, tmp_path: Path) -> None:
@@ -185,18 +196,37 @@ def test_the_status_of_a_missing_study_is_an_error(sitenet: Sitenet) -> None:
     )
 
 
-def test_a_study_without_a_success_has_a_status_and_nothing_to_promote(
-    sitenet: Sitenet, tmp_path: Path
-) -> None:
-    study = load_study(write_study(tmp_path, study_document(tmp_path)))
-    place = StudyFolder(tmp_path / "studies/toy")
+def write_journal(folder: Path, ended: str) -> StudyFolder:
+    """Write a study without trials, `folder`/studies/toy, whose session ended so."""
+    study = load_study(write_study(folder, study_document(folder)))
+    place = StudyFolder(folder / "studies/toy")
     save_study(place, study)
     journal = Journal.open(place.journal)
     digests = {"study_digest": study_digest(study.config)}
     digests |= {"space_digest": study.space.digest}
     journal.append(StudyCreated(name="toy", **digests))
     journal.append(SessionStarted(session=1, host="here", pid=1))
-    journal.append(SessionEnded(reason="trials"))
+    journal.append(SessionEnded(reason=ended))
+    return place
+
+
+def test_an_interrupted_study_has_its_own_exit_code_and_says_how_to_go_on(
+    sitenet: Sitenet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = write_journal(tmp_path, ended="interrupted")
+    # The signal itself is sent in the tests of the engine.
+    monkeypatch.setattr("search.study.run_study", lambda *_: study_summary(place))
+    run = sitenet("search", "run", "study.yaml")
+    assert run.code == 130
+    assert run.out.endswith("interrupted in good order; go on with --resume\n")
+    status = sitenet("search", "status", "toy", "--json")
+    assert (status.code, status.json["ended"]) == (0, "interrupted")
+
+
+def test_a_study_without_a_success_has_a_status_and_nothing_to_promote(
+    sitenet: Sitenet, tmp_path: Path
+) -> None:
+    write_journal(tmp_path, ended="trials")
     status = sitenet("search", "status", "toy", "--json")
     assert (status.code, status.err) == (0, "")
     check_keys(status.json, "search status")
