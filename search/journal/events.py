@@ -129,6 +129,8 @@ class PromotionStarted(Event):
     event: ClassVar[str] = "promotion_started"
     trial: int
     plan: dict[str, JsonValue]
+    promotion_digest: str | None = None
+    """Of the study's section `promotion`, which is fixed from here on."""
 
 
 class PromotionEpoch(Event):

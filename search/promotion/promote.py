@@ -22,7 +22,7 @@ from search.study.folder import StudyFolder
 from search.study.load import Study
 from search.study.lock import study_lock
 from search.study.prepare import prepare_data
-from search.study.resolve import check_digests, saved_study
+from search.study.resolve import check_digests, promotion_digest, saved_study
 from search.tracking import (
     WINNER,
     MlflowTracker,
@@ -84,7 +84,13 @@ def _go_on(
         if plan is None:
             plan = make_plan(ledger.state, study, data)
             content = plan.model_dump(mode="json")
-            ledger.append(PromotionStarted(trial=plan.trial, plan=content))
+            ledger.append(
+                PromotionStarted(
+                    trial=plan.trial,
+                    plan=content,
+                    promotion_digest=promotion_digest(study.config),
+                )
+            )
         promotion = Promotion(folder, study, data, plan, ledger, running)
         train_networks(promotion)
         evaluate_models(promotion)

@@ -83,7 +83,7 @@ class TrialLimits(StrictModel):
 
 
 class PromotionConfig(StrictModel):
-    """What becomes of the winner."""
+    """What becomes of the winner; may change until `sitenet promote` has begun."""
 
     train_on: Literal["train", "train+validation"] = "train"
     """`train+validation`: both, a fixed number of epochs, the last weights; `train`:

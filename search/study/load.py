@@ -1,5 +1,6 @@
 """Reads a study file with every error at its line and column."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from search.space import Space, find_space, load_space
-from search.study.config import AshaConfig, StudyConfig
+from search.study.config import AshaConfig, PromotionConfig, StudyConfig
+from search.tracking import check_model_name
 from sitenet_core.config import (
     LocatedDocument,
     Problem,
@@ -15,6 +17,7 @@ from sitenet_core.config import (
     flatten,
     load_yaml,
     merge,
+    nearest,
     problems_of,
     unflatten,
     validate,
@@ -52,6 +55,9 @@ def load_study(path: Path) -> Study:
         raise document.error([problem]) from error
     space = load_space(config.space, relative_to=path.parent)
     _check_configuration(document, space, config.configuration)
+    problems = _promotion_problems(space, config.promotion)
+    if problems:
+        raise document.error(problems)
     return Study(config, space)
 
 
@@ -71,6 +77,26 @@ def _check_configuration(
     problems = _rung_problems(document, _base(space, changes).training.epochs)
     if problems:
         raise document.error(problems)
+
+
+def _promotion_problems(space: Space, promotion: PromotionConfig) -> list[Problem]:
+    """Return what `promote` would refuse, once the search is over."""
+    problems = []
+    presets = get_family(space.family).Config.presets
+    for index, reference in enumerate(promotion.references):
+        kind, _, name = reference.partition(":")
+        if kind == "preset" and name not in presets:
+            message = (
+                f"{reference!r} names no preset of family {space.family}; "
+                f"{nearest(name, presets)}"
+            )
+            problems.append(Problem(("promotion", "references", index), message))
+    if promotion.register_as is not None:
+        try:
+            check_model_name(promotion.register_as)
+        except ConfigError as error:
+            problems.append(Problem(("promotion", "register_as"), str(error)))
+    return problems
 
 
 def _rung_problems(document: LocatedDocument, epochs: int) -> list[Problem]:
@@ -93,15 +119,18 @@ def _base(space: Space, changes: dict[str, Any]) -> TrialConfig:
     return get_family(space.family).Config.from_preset(space.preset, nested)
 
 
-def changed_keys(old: StudyConfig, new: StudyConfig) -> list[str]:
-    """Return the dotted keys outside `budget` in which two study files differ."""
+def changed_keys(
+    old: StudyConfig, new: StudyConfig, free: Iterable[str] = ("budget",)
+) -> list[str]:
+    """Return the dotted keys outside the sections `free` in which studies differ."""
     before = flatten(old.model_dump(mode="json"))
     after = flatten(new.model_dump(mode="json"))
     keys = sorted(before.keys() | after.keys())
     missing = object()
+    sections = set(free)
     return [
         key
         for key in keys
         if before.get(key, missing) != after.get(key, missing)
-        and not key.startswith("budget.")
+        and key.partition(".")[0] not in sections
     ]

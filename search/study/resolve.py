@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
+from search.journal import PromotionStarted
 from search.space import Space
 from search.study.config import StudyConfig
 from search.study.folder import StudyFolder
@@ -16,10 +17,21 @@ from search.study.load import Study, changed_keys
 from sitenet_core.config import load_yaml, validate
 from sitenet_core.errors import ConfigError, InfrastructureError
 
+FREE = ("budget",)
+"""Sections of a study file that may change at any time."""
+
 
 def study_digest(config: StudyConfig) -> str:
-    """Return the SHA-256 of everything but the budget, which may be raised."""
-    content = config.model_dump(mode="json", exclude={"budget"})
+    """Return the SHA-256 of everything that is fixed when a study begins."""
+    return _digest(config.model_dump(mode="json", exclude={*FREE, "promotion"}))
+
+
+def promotion_digest(config: StudyConfig) -> str:
+    """Return the SHA-256 of the section `promotion`, fixed when a promotion begins."""
+    return _digest(config.promotion.model_dump(mode="json"))
+
+
+def _digest(content: object) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -55,27 +67,29 @@ def saved_study(folder: StudyFolder) -> Study:
 
 
 def continued_study(folder: StudyFolder, given: Study | None) -> Study:
-    """Return the study to go on with: the saved one, with the budget that is given.
+    """Return the study to go on with: the saved one, with what may change as given.
 
     Args:
         folder: of a study that has begun.
         given: the study file named on the command line; None if only the folder was.
 
     Raises:
-        ConfigError: if `given` differs from the saved study in anything but its
-            budget; the message names the keys.
+        ConfigError: if `given` differs from the saved study in what is fixed; the
+            message names the keys.
     """
     saved = saved_study(folder)
     if given is None:
         return saved
-    keys = changed_keys(saved.config, given.config)
+    promoted = folder.exists and _promotion_start(folder) is not None
+    free = FREE if promoted else (*FREE, "promotion")
+    keys = changed_keys(saved.config, given.config, free)
     if saved.space.digest != given.space.digest:
         keys.append("(the content of the space file)")
     if keys:
         raise ConfigError(
             f"{folder.study_file}: the study cannot go on with another definition: "
-            f"{', '.join(keys)} changed since it began; only the budget may change. "
-            "Undo the change, or start a new study with --name"
+            f"{', '.join(keys)} changed since it began; only {', '.join(free)} may "
+            "change. Undo the change, or start a new study with --name"
         )
     study = Study(given.config, saved.space)
     save_study(folder, study)
@@ -89,20 +103,27 @@ def check_digests(folder: StudyFolder, study: Study) -> None:
         ConfigError: if somebody edited the saved study or its space.
     """
     state = folder.state()
-    edited = [
-        file.name
-        for file, now, then in (
-            (folder.study_file, study_digest(study.config), state.study_digest),
-            (folder.space_file, study.space.digest, state.space_digest),
-        )
-        if now != then
+    checks = [
+        (folder.study_file.name, study_digest(study.config), state.study_digest),
+        (folder.space_file.name, study.space.digest, state.space_digest),
     ]
+    start = _promotion_start(folder)
+    if start is not None and start.promotion_digest is not None:
+        place = f"{folder.study_file.name} (promotion)"
+        checks.append((place, promotion_digest(study.config), start.promotion_digest))
+    edited = [name for name, now, then in checks if now != then]
     if edited:
         raise ConfigError(
             f"{folder.path}: {' and '.join(edited)} no longer fit the journal, so "
             "somebody edited them (or the program that reads them has other "
             "defaults); restore them, or start a new study with --name"
         )
+
+
+def _promotion_start(folder: StudyFolder) -> PromotionStarted | None:
+    """Return the event that fixed the promotion; None before it."""
+    events = folder.state().promotion
+    return next((e for e in events if isinstance(e, PromotionStarted)), None)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -50,9 +50,11 @@ def test_crystals_are_counted_as_they_are_trained_on(tmp_path: Path) -> None:
 
 
 def test_a_preset_that_does_not_exist_is_refused_with_a_hint(tmp_path: Path) -> None:
-    study = make_study(tmp_path, references="preset:papr")
+    folder = make_study(tmp_path)
+    text = folder.study_file.read_text()
+    folder.study_file.write_text(text.replace("preset:test", "preset:papr"))
     with pytest.raises(ConfigError, match=r"'preset:papr' .* did you mean 'paper'"):
-        plan_of(study)
+        plan_of(folder)
 
 
 def test_a_plan_comes_back_from_the_journal_as_it_was(study: StudyFolder) -> None:

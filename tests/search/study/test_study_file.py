@@ -6,11 +6,19 @@ from typing import Any
 import pytest
 from support.toy_study import study_document, write_study
 
+from search.journal import Journal, PromotionStarted, StudyCreated
 from search.study import load_study
 from search.study.folder import StudyFolder, find_study
 from search.study.load import Study, changed_keys
 from search.study.prepare import cell_limit, reachable_configurations
-from search.study.resolve import continued_study, save_study, saved_study, study_digest
+from search.study.resolve import (
+    check_digests,
+    continued_study,
+    promotion_digest,
+    save_study,
+    saved_study,
+    study_digest,
+)
 from sitenet_core.errors import ConfigError
 
 
@@ -57,6 +65,14 @@ def test_every_default_is_in_the_resolved_file(tmp_path: Path) -> None:
             {"promotion": {"references": ["magic"]}},
             r"study.yaml:\d+:\d+: promotion.*'magic' is none of preset:NAME",
         ),
+        (
+            {"promotion": {"references": ["constant", "preset:papper"]}},
+            r"study.yaml:\d+:5: promotion.references.1: 'preset:papper' .*'paper'",
+        ),
+        (
+            {"promotion": {"register_as": "a/b"}},
+            r"study.yaml:\d+:3: promotion.register_as: 'a/b' cannot name a registered",
+        ),
         ({"name": "../up"}, r"study.yaml:\d+:1: name: .*"),
         ({"resources": {"gpus": 1.5}}, r"resources: .*fraction of one GPU"),
     ],
@@ -94,6 +110,31 @@ def test_only_the_budget_may_change_between_sessions(tmp_path: Path) -> None:
         "algorithm.seed",
         "data.split.seed",
     ]
+
+
+def test_the_promotion_may_change_until_it_has_begun(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "studies" / "toy")
+    begun = study(tmp_path)
+    save_study(folder, begun)
+    created = StudyCreated(
+        name="toy",
+        study_digest=study_digest(begun.config),
+        space_digest=begun.space.digest,
+    )
+    Journal.open(folder.journal).append(created)
+    other = study(tmp_path, promotion={"epochs": 9, "references": ["composition"]})
+    continued = continued_study(folder, other)
+    assert saved_study(folder).config.promotion.epochs == 9
+    check_digests(folder, continued)
+    started = PromotionStarted(
+        trial=0, plan={}, promotion_digest=promotion_digest(other.config)
+    )
+    Journal.open(folder.journal).append(started)
+    check_digests(folder, continued)
+    with pytest.raises(ConfigError, match=r"promotion.epochs, .* changed since"):
+        continued_study(folder, begun)
+    with pytest.raises(ConfigError, match=r"study.yaml \(promotion\) no longer fit"):
+        check_digests(folder, begun)
 
 
 def test_an_edited_space_is_refused_on_resume(tmp_path: Path) -> None:
