@@ -35,7 +35,7 @@ def open_source(data: DataConfig, data_root: Path | None) -> Source:
         hint = nearest(column, source.columns) if source.columns else "it has none"
         raise DataError(
             f"{source.name}: has no number column {column!r}, the target of the study; "
-            f"{hint} (target.column)"
+            f"{hint} (target.column of the file, --column of a command)"
         )
     return source
 

@@ -169,7 +169,7 @@ def test_a_target_that_no_column_holds_is_refused_with_those_there_are(
     answer = sitenet("train", write_training(tmp_path / "job.yaml", Path("set")))
     assert answer.code == 3
     assert "set: has no number column 'edge'" in answer.err
-    assert "allowed: gap (target.column)" in answer.err
+    assert "allowed: gap (target.column of the file, --col" in answer.err
 
 
 def test_what_is_over_the_training_limit_is_listed_and_still_tested_on(
