@@ -50,8 +50,8 @@ def prepare_data(
         ConfigError: if the space reaches too many stores.
         DataError: if the data cannot be used, or changed since the study began.
     """
-    from sitenet_core.data import load_split, make_split
-    from sitenet_core.families.stores import open_family_store
+    from sitenet_core.data import load_split
+    from sitenet_core.families.stores import open_family_store, split_of_store
 
     family = get_family(study.space.family)
     data = study.config.data
@@ -65,18 +65,10 @@ def prepare_data(
         split = load_split(folder.split)
         _check_unchanged(folder, split, base)
     else:
-        split = make_split(base, data, cell_limit(study))
+        split = split_of_store(base, data, study.base)
         split.save(folder.split)
     paths = {key: store.path.resolve() for key, store in opened.items()}
     return StudyData(paths, split, base.header.source_digest)
-
-
-def cell_limit(study: Study) -> int:
-    """Return the largest primitive cell to train on; no sampled value decides it."""
-    declared = study.config.data.unit_cell_limit
-    if declared is not None:
-        return declared
-    return int(study.base.model_dump()["cell"]["max_atoms"])
 
 
 def settings_key(settings: StrictModel) -> str:

@@ -11,6 +11,7 @@ from sitenet_core.data.build import (
 )
 from sitenet_core.data.catalogue import StoreSummary, list_stores
 from sitenet_core.data.conform import conform
+from sitenet_core.data.groups import prototype_keys
 from sitenet_core.data.header import StoreHeader
 from sitenet_core.data.location import data_root, default_store_root
 from sitenet_core.data.report import BuildReport, SkippedRow
@@ -43,6 +44,7 @@ __all__ = [
     "make_split",
     "open_or_build",
     "plan_batches",
+    "prototype_keys",
     "store_identity",
     "store_path",
 ]

@@ -1,52 +1,53 @@
 """Which crystals must stay on one side of a split."""
 
-from collections.abc import Sequence
-from functools import partial
-from typing import Literal
-
-import numpy as np
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from sitenet_core.data.pool import ordered_map
-from sitenet_core.data.store import PackedStore
+
+if TYPE_CHECKING:
+    from sitenet_core.structures.sources.source import RawItem, Source
 
 _CHUNK = 64
 
 
-def group_keys(
-    store: PackedStore,
-    rows: np.ndarray,
-    kind: Literal["composition", "prototype"],
-    *,
-    workers: int = 1,
-) -> list[str]:
-    """Return the group of each crystal of `rows`; a group holds near-copies.
+def prototype_keys(
+    source: "Source", ids: Collection[str], *, workers: int = 1
+) -> Mapping[str, str]:
+    """Return the prototype of the crystals `ids` of `source`, equal for near-copies.
 
-    `composition`: the reduced formula. `prototype`: the key of the crystal's prototype,
-    found from the primitive cell in the store, equal under isovalent substitution.
+    They are found from the crystals as the source gives them: the cells of a store are
+    averaged within the store's tolerance, which moves substituted copies, whose cells
+    have other sizes, to different symmetries. A crystal is left out if it cannot be
+    decoded, which none that a store holds can be.
 
-    Raises:
-        DataError: `prototype` of a store that does not keep the geometry.
+    Args:
+        source: Read once, a chunk at a time; `workers` processes decode it.
+        ids: Those to find; no other crystal is decoded.
+        workers: Processes; 1 works in the calling one.
     """
-    if kind == "composition":
-        return [store.reduced_formulas[row] for row in rows.tolist()]
-    if len(rows):
-        store.geometry(int(rows[0]))
-    parts = np.split(rows, range(_CHUNK, len(rows), _CHUNK))
-    work = partial(_prototypes, store)
-    return [key for keys in ordered_map(work, parts, workers) for key in keys]
+    chunks = _chunks(source, frozenset(ids))
+    with closing(ordered_map(_prototypes, chunks, workers)) as results:
+        return {id_: key for keys in results for id_, key in keys}
 
 
-def _prototypes(store: PackedStore, rows: Sequence[int]) -> list[str]:
-    return [_prototype(store, int(row)) for row in rows]
+def _chunks(source: "Source", ids: frozenset[str]) -> Iterator[list["RawItem"]]:
+    items = (item for item in source.items() if item.id in ids)
+    while chunk := list(islice(items, _CHUNK)):
+        yield chunk
 
 
-def _prototype(store: PackedStore, row: int) -> str:
+def _prototypes(items: Sequence["RawItem"]) -> list[tuple[str, str]]:
     # Deferred: only this kind of split needs pymatgen and spglib.
     from sitenet_core.structures.grouping import prototype_key
-    from sitenet_core.structures.rebuild import rebuild_structure
+    from sitenet_core.structures.record import StructureRecord
+    from sitenet_core.structures.sources.source import decode
 
-    cell = store.geometry(row)
-    structure = rebuild_structure(
-        cell["lattice"], cell["frac_coords"], cell["atomic_numbers"]
-    )
-    return prototype_key(structure)
+    records = map(decode, items)
+    return [
+        (record.id, prototype_key(record.structure))
+        for record in records
+        if isinstance(record, StructureRecord)
+    ]

@@ -5,12 +5,12 @@ groups in the order of their keys: nothing but ids, values present, group keys, 
 sizes and the data configuration decides, and one stage does not disturb the next.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from sitenet_core.config.data import DataConfig
-from sitenet_core.data.groups import group_keys
 from sitenet_core.data.split import ExcludedRow, Split
 from sitenet_core.data.store import PackedStore
 from sitenet_core.errors import DataError
@@ -57,7 +57,10 @@ class _Exclusions:
 
 
 def make_split(
-    store: PackedStore, data: DataConfig, cell_limit: int, *, workers: int = 1
+    store: PackedStore,
+    data: DataConfig,
+    cell_limit: int,
+    prototypes: Mapping[str, str] | None = None,
 ) -> Split:
     """Return the split of `store` that `data` asks for.
 
@@ -66,19 +69,21 @@ def make_split(
     What is in no part has a row that says why.
 
     Args:
-        store: Any store of the data set; only ids, folds, labels, cell sizes and (for
-            prototypes) primitive cells are looked at.
+        store: Any store of the data set; only ids, folds, labels, formulas and cell
+            sizes are looked at.
         data: Target column and split.
         cell_limit: Largest `n_unique_sites` to train and validate on.
-        workers: Processes that find prototypes.
+        prototypes: Prototype of each crystal by id, from `prototype_keys`; only a split
+            by prototype needs and uses it.
 
     Raises:
         DataError: if the source lacks the column, the folds or the fold, or there are
-            too few crystals or groups to put one in each part.
+            too few crystals or groups to put one in each part, or a crystal has no
+            prototype where the split is by prototype.
     """
     excluded = _Exclusions()
     crystals = _with_value(store, data, excluded)
-    crystals = _grouped(store, data, crystals, workers)
+    crystals = _grouped(store, data, crystals, prototypes or {})
     tested, pool = _test_set(store, data, crystals, excluded)
     pool = _within_limit(store, pool, cell_limit, excluded)
     pool = _cut(pool, data, excluded)
@@ -116,14 +121,29 @@ def _with_value(
 
 
 def _grouped(
-    store: PackedStore, data: DataConfig, crystals: _Crystals, workers: int
+    store: PackedStore,
+    data: DataConfig,
+    crystals: _Crystals,
+    prototypes: Mapping[str, str],
 ) -> _Crystals:
     kind = data.split.kind
-    if kind not in {"composition", "prototype"}:
+    if kind == "composition":
+        keys = [store.reduced_formulas[row] for row in crystals.rows.tolist()]
+    elif kind == "prototype":
+        keys = [_prototype(store, prototypes, name) for name in crystals.ids.tolist()]
+    else:
         return crystals
-    keys = group_keys(store, crystals.rows, kind, workers=workers)
     groups = np.unique(np.array(keys, dtype=object), return_inverse=True)[1]
     return replace(crystals, groups=groups)
+
+
+def _prototype(store: PackedStore, prototypes: Mapping[str, str], name: str) -> str:
+    if name not in prototypes:
+        raise DataError(
+            f"source {store.header.source}: crystal {name!r} is in the store and has no"
+            " prototype: the source changed since the store was built; build it again"
+        )
+    return prototypes[name]
 
 
 def _test_set(

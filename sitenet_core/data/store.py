@@ -25,9 +25,6 @@ from sitenet_core.data.report import BuildReport
 from sitenet_core.data.schema import CRYSTAL
 from sitenet_core.errors import DataError, StoreError
 
-GEOMETRY = ("lattice", "frac_coords", "atomic_numbers")
-"""Arrays that hold a crystal's primitive cell, in every store that keeps geometry."""
-
 
 class PackedStore:
     """The arrays, labels and folds of a data set's crystals, in the source's order.
@@ -140,25 +137,6 @@ class PackedStore:
                 offsets = self._offsets[scope]
                 views[name] = array[offsets[index] : offsets[index + 1]]
         return views
-
-    def geometry(self, index: int) -> dict[str, np.ndarray]:
-        """Return `lattice` (3, 3), `frac_coords` (n, 3), `atomic_numbers` (n,).
-
-        Raises:
-            DataError: if the store's family does not keep the geometry.
-        """
-        missing = [name for name in GEOMETRY if name not in self._arrays]
-        if missing:
-            raise DataError(
-                f"{self.path}: a store of family {self.header.family!r} has no array"
-                f" {', '.join(missing)}, so crystals cannot be rebuilt from it"
-            )
-        record = self.record(index)
-        return {
-            "lattice": record["lattice"][0],
-            "frac_coords": record["frac_coords"],
-            "atomic_numbers": record["atomic_numbers"],
-        }
 
     def column(self, name: str) -> np.ndarray:
         """Return an array of crystal scope, (n, *shape), or a label column, (n,).

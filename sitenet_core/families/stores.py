@@ -19,11 +19,14 @@ from sitenet_core.config import (
 from sitenet_core.data import (
     BuildOptions,
     PackedStore,
+    Split,
     StoreSummary,
     data_root,
     default_store_root,
     list_stores,
+    make_split,
     open_or_build,
+    prototype_keys,
 )
 from sitenet_core.data.build import OnProgress
 from sitenet_core.errors import ConfigError, DataError
@@ -113,6 +116,32 @@ def _options(data: DataConfig, building: StoreBuilding) -> BuildOptions:
         workers=building.workers or os.cpu_count() or 1,
         max_failed_fraction=data.max_failed_fraction,
     )
+
+
+def split_of_store(
+    store: PackedStore,
+    data: DataConfig,
+    base: TrialConfig,
+    building: StoreBuilding = StoreBuilding(),
+) -> Split:
+    """Return the split of a store of `data` that all trainings from `base` share.
+
+    Prototypes, where the split is by them, are found from the source's own crystals,
+    so that the groups do not depend on the settings of the store.
+
+    Raises:
+        ConfigError: if the source cannot be found.
+        DataError: as `make_split`.
+    """
+    limit = unit_cell_limit(data, base)
+    if data.split.kind != "prototype":
+        return make_split(store, data, limit)
+    from sitenet_core.structures.sources import open_source
+
+    source = open_source(data, data_root())
+    workers = _options(data, building).workers
+    prototypes = prototype_keys(source, store.ids, workers=workers)
+    return make_split(store, data, limit, prototypes)
 
 
 def unit_cell_limit(data: DataConfig, config: TrialConfig) -> int:

@@ -81,7 +81,7 @@ def _features(predictor: Predictor, item: Item) -> FeatureArrays | Failure:
         return predictor.features(read())
     except StructureError as error:
         return Failure(str(error))
-    except Exception as error:  # noqa: BLE001 - one bad file must not lose the others
+    except Exception as error:  # one bad file must not lose the others
         logger.exception("unexpected failure of structure %s", id_)
         return Failure(f"unexpected {type(error).__name__}: {error}")
 

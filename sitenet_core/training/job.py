@@ -18,14 +18,14 @@ from sitenet_core.config import (
     problems_of,
     validate,
 )
-from sitenet_core.data import PackedStore, Split, load_split, make_split
+from sitenet_core.data import PackedStore, Split, load_split
 from sitenet_core.data.build import OnProgress
 from sitenet_core.errors import ConfigError
 from sitenet_core.families.registry import get_family
 from sitenet_core.families.stores import (
     StoreBuilding,
     open_family_store,
-    unit_cell_limit,
+    split_of_store,
 )
 from sitenet_core.training.fit import fit
 from sitenet_core.training.options import FitOptions, FitResult, TrainingData
@@ -170,7 +170,6 @@ def _split(job: Job, folder: Path, store: PackedStore) -> Split:
     file = folder / "split.json"
     if file.exists():
         return load_split(file)
-    data = job.config.data
-    split = make_split(store, data, unit_cell_limit(data, job.trial))
+    split = split_of_store(store, job.config.data, job.trial)
     split.save(file)
     return split

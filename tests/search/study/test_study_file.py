@@ -10,7 +10,7 @@ from search.journal import Journal, PromotionStarted, StudyCreated
 from search.study import load_study
 from search.study.folder import StudyFolder, find_study
 from search.study.load import Study, changed_keys
-from search.study.prepare import cell_limit, reachable_configurations
+from search.study.prepare import reachable_configurations
 from search.study.resolve import (
     check_digests,
     continued_study,
@@ -20,6 +20,7 @@ from search.study.resolve import (
     study_digest,
 )
 from sitenet_core.errors import ConfigError
+from sitenet_core.families.stores import unit_cell_limit
 
 
 def study(tmp_path: Path, space: dict[str, Any] | None = None, **changes: Any) -> Study:
@@ -176,8 +177,9 @@ def test_a_space_that_reaches_too_many_stores_is_refused(
 def test_the_cell_limit_is_the_declared_one_else_the_base_configurations(
     tmp_path: Path,
 ) -> None:
-    assert cell_limit(study(tmp_path)) == 8
-    assert cell_limit(study(tmp_path, data={"unit_cell_limit": 5})) == 5
+    for changes, limit in (({}, 8), ({"data": {"unit_cell_limit": 5}}, 5)):
+        checked = study(tmp_path, **changes)
+        assert unit_cell_limit(checked.config.data, checked.base) == limit
 
 
 def test_a_missing_study_is_named_with_the_nearest(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from sitenet_core.data import (
     conform,
     make_split,
     open_or_build,
+    prototype_keys,
 )
 from sitenet_core.families import get_family, recipe
 from sitenet_core.structures.record import StructureRecord
@@ -63,7 +64,7 @@ def test_a_table_of_real_crystals_is_stored_exactly(
     store = open_or_build(source, made_by, BuildOptions(tmp_path, workers=2))
     assert len(store) == 60
     assert_holds(store, source, made_by)
-    split = make_split(store, data, 20)
+    split = make_split(store, data, 20, prototype_keys(source, store.ids, workers=2))
     parts = (split.train, split.validation, split.test)
     assert sorted(i for part in parts for i in part) == sorted(store.ids)
 

@@ -17,7 +17,13 @@ from support.toy_store import (
     toys,
 )
 
-from sitenet_core.data import PackedStore, Split, load_split, make_split
+from sitenet_core.data import (
+    PackedStore,
+    Split,
+    load_split,
+    make_split,
+    prototype_keys,
+)
 from sitenet_core.errors import DataError
 
 
@@ -255,9 +261,12 @@ def test_isovalent_substitution_does_not_cross_a_prototype_split(
         f"toy-{n:04d}": index
         for n, index in enumerate(i for i, f in enumerate(families) for _ in f)
     }
-    store = build_toy(tmp_path, ToySource(listed_toys))
+    source = ToySource(listed_toys)
+    store = build_toy(tmp_path, source)
+    prototypes = prototype_keys(source, store.ids)
     for seed in range(6):
-        split = make_split(store, data_config(kind="prototype", seed=seed), 500)
+        data = data_config(kind="prototype", seed=seed)
+        split = make_split(store, data, 500, prototypes)
         parts = [
             {family_of[i] for i in part}
             for part in (split.train, split.validation, split.test)
@@ -266,10 +275,26 @@ def test_isovalent_substitution_does_not_cross_a_prototype_split(
         assert sum(map(len, parts)) == len(set.union(*parts)), split
 
 
-def test_prototypes_found_by_several_processes_are_the_same(tmp_path: Path) -> None:
-    store = build_toy(tmp_path, ToySource(toys(80, (1, 2, 3, 4))))
-    data = data_config(kind="prototype")
-    assert make_split(store, data, 500, workers=2) == make_split(store, data, 500)
+def test_prototypes_found_by_several_processes_are_the_same() -> None:
+    source = ToySource(toys(80, (1, 2, 3, 4)))
+    ids = [item.id for item in source.items()]
+    found = prototype_keys(source, ids, workers=2)
+    assert found == prototype_keys(source, ids)
+    assert list(found) == ids
+    assert len(set(found.values())) == 4
+
+
+def test_prototypes_are_found_only_of_the_crystals_asked_for() -> None:
+    source = ToySource([Toy(), Toy(crash="never decoded"), Toy(("Na",))])
+    assert set(prototype_keys(source, ["toy-0000", "toy-0002"])) == {
+        "toy-0000",
+        "toy-0002",
+    }
+
+
+def test_a_crystal_without_prototype_is_refused_where_the_split_needs_it() -> None:
+    with pytest.raises(DataError, match=r"crystal 'c000' .* has no prototype"):
+        split_of(listed(list(range(9))), kind="prototype")
 
 
 def test_a_saved_split_is_read_as_it_was(tmp_path: Path) -> None:
