@@ -17,8 +17,8 @@ from search.study.load import Study, changed_keys
 from sitenet_core.config import load_yaml, validate
 from sitenet_core.errors import ConfigError, InfrastructureError
 
-FREE = ("budget",)
-"""Sections of a study file that may change at any time."""
+FREE = ("budget", "resources", "trial")
+"""Sections of a study file that may change at any time: no value depends on them."""
 
 
 def study_digest(config: StudyConfig) -> str:

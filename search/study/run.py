@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.engine.stopping import Stopped, StopRequest, stop_on_signals
-from search.journal import Journal, StudyCreated
 from search.study.config import StudyConfig
 from search.study.folder import StudyFolder, find_study
 from search.study.live import build_bar
@@ -15,7 +14,6 @@ from search.study.resolve import (
     check_digests,
     continued_study,
     save_study,
-    study_digest,
 )
 from search.study.session import RunOptions, Session, end_before_trials
 from search.study.summary import StudySummary, study_summary
@@ -52,10 +50,8 @@ def run_study(target: Path | str, options: RunOptions | None = None) -> StudySum
         try:
             data = _prepare(study, folder, stop, shown=options.progress)
         except Stopped:
-            _journal_creation(folder, study)
-            end_before_trials(folder)
+            end_before_trials(folder, study)
         else:
-            _journal_creation(folder, study)
             Session(study, folder, data, options).run(stop)
     summary = study_summary(folder)
     if not summary.interrupted:
@@ -117,16 +113,3 @@ def _resolve(folder: StudyFolder, given: Study | None, options: RunOptions) -> S
     # Of an attempt that failed before the first trial, with other data perhaps.
     folder.split.unlink(missing_ok=True)
     return given
-
-
-def _journal_creation(folder: StudyFolder, study: Study) -> None:
-    """Begin the journal, if that was not done: from here on the study is fixed."""
-    journal = Journal.open(folder.journal)
-    if not journal.entries:
-        journal.append(
-            StudyCreated(
-                name=study.config.name,
-                study_digest=study_digest(study.config),
-                space_digest=study.space.digest,
-            )
-        )

@@ -14,12 +14,19 @@ from search.engine.searchers import make_searcher
 from search.engine.segment import EndReason, Segment
 from search.engine.stopping import StopRequest
 from search.engine.tracking_thread import Tracker, TrackingThread
-from search.journal import Journal, SessionEnded, SessionStarted, StudyState
+from search.journal import (
+    Journal,
+    SessionEnded,
+    SessionStarted,
+    StudyCreated,
+    StudyState,
+)
 from search.study.config import AshaConfig
 from search.study.folder import DEFAULT_DIRECTORY, StudyFolder
 from search.study.live import Display, display
 from search.study.load import Study
 from search.study.prepare import StudyData
+from search.study.resolve import study_digest
 from search.trial.payload import SegmentData, SegmentPayload
 from search.trial.work import TRAIN
 from sitenet_core.config import installed_versions
@@ -68,7 +75,8 @@ class Session:
                 self._run(stop, screen, tracking)
         finally:
             self.folder.remove_scratch()
-            tracking.close(self.folder.state())
+            begun = self.folder.exists
+            tracking.close(self.folder.state() if begun else StudyState())
 
     def _run(
         self, stop: StopRequest, screen: Display, tracking: TrackingThread
@@ -79,6 +87,7 @@ class Session:
         wanted = self.study.config.resources
         resources = TrialResources(wanted.cpus, wanted.gpus)
         room = capacity(resources)
+        begin_study(self.folder, self.study)
         desk = self._desk(min(room, wanted.concurrent or room))
 
         def show(state: StudyState) -> None:
@@ -185,8 +194,22 @@ def make_rules(study: Study, concurrent: int) -> Rules:
     )
 
 
-def end_before_trials(folder: StudyFolder) -> None:
+def begin_study(folder: StudyFolder, study: Study) -> None:
+    """Begin the journal, if that was not done: from here on the study is fixed."""
+    journal = Journal.open(folder.journal)
+    if not journal.entries:
+        journal.append(
+            StudyCreated(
+                name=study.config.name,
+                study_digest=study_digest(study.config),
+                space_digest=study.space.digest,
+            )
+        )
+
+
+def end_before_trials(folder: StudyFolder, study: Study) -> None:
     """Journal a session that a signal ended while its stores were built."""
+    begin_study(folder, study)
     journal = Journal.open(folder.journal)
     session = folder.state().session + 1
     host, pid = socket.gethostname(), os.getpid()

@@ -107,8 +107,8 @@ def run_job(
     The resolved job and the split are saved in the folder before anything is trained.
 
     Raises:
-        ConfigError: if the folder holds a training and `resume` is not set, or another
-            one than `job`.
+        ConfigError: if the folder holds a training with a checkpoint and `resume` is
+            not set, or another one than `job`.
         DataError: if the data set cannot be used.
         TrialError: if the training fails.
     """
@@ -130,14 +130,19 @@ def run_job(
 
 
 def _claim(job: Job, options: JobOptions) -> Path | None:
-    """Save the resolved job and return the checkpoint to go on from."""
+    """Return the checkpoint to go on from; without one, save the resolved job.
+
+    A job that has no checkpoint is fixed by nothing: its file may have been mended.
+    """
+    last = options.folder / "checkpoints" / "last.ckpt"
     file = options.folder / "train.yaml"
     resolved = job.config.model_dump(mode="json")
     resolved["configuration"] = job.trial.model_dump(mode="json", exclude={"family"})
-    if not file.exists():
+    if not (last.exists() and file.exists()):
         options.folder.mkdir(parents=True, exist_ok=True)
         with file.open("w", encoding="utf-8") as stream:
             YAML(typ="safe").dump(resolved, stream)
+        (options.folder / "split.json").unlink(missing_ok=True)
         return None
     if not options.resume:
         raise ConfigError(
@@ -149,8 +154,7 @@ def _claim(job: Job, options: JobOptions) -> Path | None:
             f"{file}: the training that was begun here has other settings; give the "
             "new one another name"
         )
-    last = options.folder / "checkpoints" / "last.ckpt"
-    return last if last.exists() else None
+    return last
 
 
 def _prepare(job: Job, folder: Path, on_progress: OnProgress | None) -> TrainingData:

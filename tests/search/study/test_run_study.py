@@ -121,6 +121,7 @@ def test_more_than_the_machine_has_is_refused(home: Path) -> None:
     path = write_study(home / "wide", document)
     with pytest.raises(ConfigError, match="asks for 999 CPUs"):
         run_study(path, options(home))
+    assert not StudyFolder(home / "studies" / "wide").exists, "the name is still free"
 
 
 def test_a_name_that_is_no_study_cannot_begin_one(home: Path) -> None:

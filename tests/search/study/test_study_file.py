@@ -98,7 +98,19 @@ def test_a_wrong_space_file_is_named_at_its_own_line(tmp_path: Path) -> None:
         study(tmp_path, {"nowhere": 1})
 
 
-def test_only_the_budget_may_change_between_sessions(tmp_path: Path) -> None:
+def test_a_study_goes_on_with_other_resources_and_time_outs(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "studies" / "toy")
+    before = study(tmp_path)
+    save_study(folder, before)
+    after = study(
+        tmp_path, resources={"cpus": 4, "gpus": 1}, trial={"timeout_minutes": 90}
+    )
+    assert study_digest(after.config) == study_digest(before.config)
+    assert continued_study(folder, after).config.resources.cpus == 4
+    assert saved_study(folder).config.trial.timeout_minutes == 90
+
+
+def test_no_section_that_decides_values_may_change(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "studies" / "toy")
     save_study(folder, study(tmp_path))
     larger = study(tmp_path, budget={"trials": 9})
