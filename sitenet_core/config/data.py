@@ -1,8 +1,8 @@
 """What a study or a training says about its data: source, target, split, limits."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sitenet_core.config.strict import StrictModel
 
@@ -30,10 +30,10 @@ class SplitConfig(StrictModel):
     kind: Literal["fold", "random", "composition", "prototype"] = "random"
     """`fold`: the source's official folds; `random`; or grouped, so that no reduced
     composition (or no prototype) is on two sides."""
-    test_fold: int = Field(default=0, ge=0)
-    """`fold` only: the fold that is the test set."""
-    test_fraction: float = Field(default=0.2, gt=0, lt=1)
-    """Not for `fold`: share of the crystals in the test set."""
+    test_fold: int | None = Field(default=None, ge=0)
+    """`fold` only: the fold that is the test set; null is fold 0."""
+    test_fraction: float | None = Field(default=None, gt=0, lt=1)
+    """Not for `fold`: share of the crystals in the test set; null is 0.2."""
     validation_fraction: float = Field(default=0.2, gt=0, lt=1)
     """Share of the training part that is held out for validation (20 % in both
     papers). Grouped splits group this cut too."""
@@ -42,6 +42,30 @@ class SplitConfig(StrictModel):
     seeded; null keeps all of it. The test set is never cut."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random choice of the split."""
+
+    @model_validator(mode="after")
+    def _nothing_that_the_kind_ignores(self) -> Self:
+        if self.kind == "fold" and self.test_fraction is not None:
+            raise ValueError(
+                "test_fraction says nothing under kind fold, where the source's folds "
+                "decide; remove it, or choose the fold by test_fold"
+            )
+        if self.kind != "fold" and self.test_fold is not None:
+            raise ValueError(
+                f"test_fold says nothing under kind {self.kind}; remove it, or set "
+                "kind to fold"
+            )
+        return self
+
+    @property
+    def tested_fold(self) -> int:
+        """The fold that is the test set, if the kind is `fold`."""
+        return 0 if self.test_fold is None else self.test_fold
+
+    @property
+    def tested_fraction(self) -> float:
+        """Share of the crystals in the test set, if the kind is not `fold`."""
+        return 0.2 if self.test_fraction is None else self.test_fraction
 
 
 class DataConfig(StrictModel):

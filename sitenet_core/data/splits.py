@@ -159,7 +159,7 @@ def _test_set(
             " to validate and to test on"
         )
     generator = _generator(data, _TEST_STAGE)
-    tested = _share(crystals, data.split.test_fraction, 2, generator)
+    tested = _share(crystals, data.split.tested_fraction, 2, generator)
     return crystals.take(tested), crystals.take(~tested)
 
 
@@ -174,7 +174,7 @@ def _by_fold(
     folds = store.folds[crystals.rows]
     crystals = excluded.drop(crystals, folds < 0, "in no official fold")
     folds = folds[folds >= 0]
-    wanted = data.split.test_fold
+    wanted = data.split.tested_fold
     if wanted not in folds:
         there = ", ".join(str(f) for f in np.unique(folds).tolist()) or "none"
         raise DataError(

@@ -74,6 +74,14 @@ def test_every_default_is_in_the_resolved_file(tmp_path: Path) -> None:
             {"promotion": {"register_as": "a/b"}},
             r"study.yaml:\d+:3: promotion.register_as: 'a/b' cannot name a registered",
         ),
+        (
+            {"data": {"split": {"test_fold": 1}}},
+            r"study.yaml:\d+:\d+: data.split: test_fold says nothing under kind random",
+        ),
+        (
+            {"data": {"split": {"kind": "fold", "test_fraction": 0.1}}},
+            r"study.yaml:\d+:\d+: data.split: test_fraction says nothing",
+        ),
         ({"name": "../up"}, r"study.yaml:\d+:1: name: .*"),
         ({"resources": {"gpus": 1.5}}, r"resources: .*fraction of one GPU"),
     ],
