@@ -6,6 +6,8 @@ from sitenet_core.config import StrictModel, TargetConfig
 
 BUNDLE_VERSION = 1
 """Raised whenever a bundle of before cannot be read as one of now."""
+OXIDATION_STATES = "oxidation_states"
+"""Array of a store, (n_sites,), 0 where a site has none; not in every family."""
 HEADER_FILE = "bundle.json"
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -25,6 +27,13 @@ class BundleData(StrictModel):
     n_train: int
     n_validation: int
     n_test: int
+    oxidation_states: bool | None = None
+    """Whether a crystal that the weights were fitted to had an oxidation state.
+
+    If none had, its weights are still as they were drawn, and prediction leaves
+    oxidation states out. None where the store has no such array, or in bundles of
+    before: nothing is left out.
+    """
 
 
 class BundleHeader(StrictModel):

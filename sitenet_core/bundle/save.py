@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sitenet_core.bundle.header import (
     HEADER_FILE,
+    OXIDATION_STATES,
     WEIGHTS_FILE,
     BundleData,
     BundleHeader,
@@ -64,8 +65,16 @@ def describe(
         n_train=len(data.training_ids),
         n_validation=len(data.validation_ids),
         n_test=len(split.test),
+        oxidation_states=_trained_on_oxidation_states(data),
     )
     return BundleDescription(config, data.target, bundle_data, epoch, metrics)
+
+
+def _trained_on_oxidation_states(data: TrainingData) -> bool | None:
+    rows = data.store.index_of(data.training_ids).tolist()
+    if not rows or OXIDATION_STATES not in data.store.record(rows[0]):
+        return None
+    return any(data.store.record(row)[OXIDATION_STATES].any() for row in rows)
 
 
 def bundle_from_checkpoint(

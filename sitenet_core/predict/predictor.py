@@ -1,5 +1,6 @@
 """From the arrays of crystals to numbers, batch by batch."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 
 from sitenet_core.bundle import Bundle
+from sitenet_core.bundle.header import OXIDATION_STATES
 from sitenet_core.data.batches import plan_batches
 from sitenet_core.data.conform import conform
 from sitenet_core.data.schema import FeatureArrays
@@ -15,7 +17,10 @@ from sitenet_core.training.machine import DeviceChoice, choose_device
 from sitenet_core.training.memory import is_out_of_memory
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from pymatgen.core import Element, Species, Structure
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class Predictor:
 
     The network is the one that was trained and its forward pass the same, in the
     arithmetic of its weights (mixed precision is for training only). A crystal's
-    prediction does not depend on which others are in its batch.
+    prediction does not depend on which others are in its batch. Oxidation states are
+    left out where training had none: the weights that would read them never moved.
     """
 
     def __init__(self, bundle: Bundle, device: DeviceChoice = "auto") -> None:
@@ -39,6 +45,8 @@ class Predictor:
         self._device = "cuda" if choose_device(device) == "gpu" else "cpu"
         self._network = bundle.network.to(self._device)
         self._settings = bundle.family.settings(bundle.config)
+        self._undecorated = bundle.header.data.oxidation_states is False
+        self._told = False
 
     def features(self, structure: "Structure") -> FeatureArrays:
         """Return the arrays of a checked structure, as a packed store holds them.
@@ -47,6 +55,10 @@ class Predictor:
             StructureError: if the family cannot take the structure.
         """
         family = self.bundle.family
+        if self._undecorated and any(map(_is_decorated, structure.species)):
+            self._tell()
+            # Before the cell is found: sites may differ by oxidation state alone.
+            structure = structure.copy().remove_oxidation_states()
         return conform(family.schema, family.featurise(structure, self._settings))
 
     def predict(self, records: Sequence[FeatureArrays]) -> list[float | Failure]:
@@ -54,10 +66,27 @@ class Predictor:
 
         A batch that does not fit into memory is tried again crystal by crystal.
         """
+        if self._undecorated:
+            records = [self._without_states(record) for record in records]
         outcomes: list[float | Failure] = []
         for chosen in self._plan(records):
             outcomes += self._outcomes([records[int(i)] for i in chosen])
         return outcomes
+
+    def _without_states(self, record: FeatureArrays) -> FeatureArrays:
+        states = record.get(OXIDATION_STATES)
+        if states is None or not states.any():
+            return record
+        self._tell()
+        return {**record, OXIDATION_STATES: np.zeros_like(states)}
+
+    def _tell(self) -> None:
+        if not self._told:
+            logger.warning(
+                "oxidation states are left out: no crystal that the model was trained "
+                "on had any"
+            )
+        self._told = True
 
     def _plan(self, records: Sequence[FeatureArrays]) -> list[np.ndarray]:
         unit, budget = self.bundle.family.batch_budget(self.bundle.config)
@@ -89,6 +118,10 @@ class Predictor:
         with torch.inference_mode():
             values: list[float] = self._network(batch)[:, 0].double().cpu().tolist()
         return values
+
+
+def _is_decorated(kind: "Element | Species") -> bool:
+    return bool(getattr(kind, "oxi_state", None))
 
 
 def _finite(value: float) -> float | Failure:
