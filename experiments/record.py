@@ -3,8 +3,9 @@
     .venv/bin/python experiments/record.py studies/NAME experiments/FOLDER
 
 Writes `trials.csv`, `result.json` and `table.md` (of the promotion) and
-`manifest.json`: git commit, versions, hardware, data digest, seeds. Paths of the
-machine stay out.
+`manifest.json`: commit and versions of every session, hardware, data digest, seeds.
+Paths of the machine stay out. A session that was journalled outside a git checkout has
+no commit; `--commit` states it.
 """
 
 import argparse
@@ -18,10 +19,9 @@ from typing import Any
 
 import torch
 
-from search.journal import StudyState
-from search.study import StudyFolder, saved_study
-from sitenet_core.config import flatten
-from sitenet_core.data import load_split
+from search.journal import SessionStarted, StudyState, read_journal
+from search.study import StudyFolder
+from sitenet_core.config import flatten, load_yaml
 
 
 def main() -> None:
@@ -29,11 +29,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Record a study as an experiment.")
     parser.add_argument("study", type=Path, help="folder of the study")
     parser.add_argument("experiment", type=Path, help="folder under experiments/")
+    parser.add_argument(
+        "--commit", help="git commit of sessions whose journal does not say it"
+    )
     options = parser.parse_args()
     folder = StudyFolder(options.study.resolve())
     state = folder.state()
     write_trials(state, options.experiment / "trials.csv")
-    write_json(manifest(folder, state), options.experiment / "manifest.json")
+    content = manifest(folder, state, options.commit)
+    write_json(content, options.experiment / "manifest.json")
     copy_promotion(folder, options.experiment)
 
 
@@ -53,34 +57,66 @@ def write_trials(state: StudyState, path: Path) -> None:
             writer.writerow([*row, *(trial.configuration.get(key) for key in keys)])
 
 
-def manifest(folder: StudyFolder, state: StudyState) -> dict[str, Any]:
-    """Return what decides the numbers of a study, and what it ran on."""
-    config = saved_study(folder).config
-    split = load_split(folder.split)
-    first = next(
-        json.loads(line) for line in lines(folder) if "session_started" in line
-    )
+def manifest(
+    folder: StudyFolder, state: StudyState, commit: str | None = None
+) -> dict[str, Any]:
+    """Return what decides the numbers of a study, and what it ran on.
+
+    Study and split are read as plain data, so that a study of an earlier version of
+    this program can be recorded.
+
+    Args:
+        folder: of the study.
+        state: what its journal says.
+        commit: of sessions whose journal does not say it.
+    """
+    config = load_yaml(folder.study_file).data
+    split = json.loads(folder.split.read_text("utf-8"))
     return {
-        "git_commit": git("rev-parse", "HEAD"),
-        "git_clean": git("status", "--porcelain", "--untracked-files=no") == "",
-        "versions": first["versions"],
+        "recorded_at_commit": git("rev-parse", "HEAD"),
+        "sessions": sessions(folder, commit),
         "hardware": {
             "processor": processor(),
             "cpus": os.cpu_count(),
             "gpu": graphics_processor(),
             "system": f"{platform.system()} {platform.machine()}",
         },
-        "source": Path(config.data.source).name,
-        "store_digest": split.store_digest,
-        "split_digest": split.digest,
-        "n_train": len(split.train),
-        "n_validation": len(split.validation),
-        "n_test": len(split.test),
+        "source": Path(config["data"]["source"]).name,
+        "source_digest": source_digest(folder),
+        "store_digest": split["store_digest"],
+        "split_digest": split["digest"],
+        "n_train": len(split["train"]),
+        "n_validation": len(split["validation"]),
+        "n_test": len(split["test"]),
         "space_digest": state.space_digest,
-        "seeds": {k: v for k, v in flatten(config.model_dump()).items() if "seed" in k},
-        "sessions": state.session,
+        "seeds": {k: v for k, v in flatten(config).items() if "seed" in k},
         "search_seconds": round(state.seconds, 1),
     }
+
+
+def sessions(folder: StudyFolder, commit: str | None) -> list[dict[str, Any]]:
+    """Return number, purpose, commit and versions of every session of a study."""
+    found = []
+    for entry in read_journal(folder.journal):
+        if isinstance(entry.event, SessionStarted):
+            versions = dict(entry.event.versions)
+            found.append(
+                {
+                    "session": entry.event.session,
+                    "purpose": entry.event.purpose,
+                    "git_commit": versions.pop("git", commit),
+                    "versions": versions,
+                }
+            )
+    return found
+
+
+def source_digest(folder: StudyFolder) -> str | None:
+    """Return the digest of the source that the promotion recorded, None before it."""
+    result = folder.promotion / "result.json"
+    if not result.is_file():
+        return None
+    return str(json.loads(result.read_text("utf-8"))["data_digest"])
 
 
 def copy_promotion(folder: StudyFolder, experiment: Path) -> None:
@@ -90,11 +126,6 @@ def copy_promotion(folder: StudyFolder, experiment: Path) -> None:
     write_json(result, experiment / "result.json")
     table = (folder.promotion / "table.md").read_text("utf-8")
     (experiment / "table.md").write_text(table, "utf-8")
-
-
-def lines(folder: StudyFolder) -> list[str]:
-    """Return the lines of the journal."""
-    return folder.journal.read_text("utf-8").splitlines()
 
 
 def processor() -> str:
@@ -113,7 +144,11 @@ def graphics_processor() -> str | None:
 def git(*arguments: str) -> str:
     """Return what git says of this checkout."""
     done = subprocess.run(
-        ["git", *arguments], capture_output=True, text=True, check=True
+        ["git", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent,
     )
     return done.stdout.strip()
 

@@ -37,6 +37,7 @@ class SessionStarted(Event):
     host: str
     pid: int
     versions: dict[str, str] = Field(default_factory=dict)
+    """Of Python and packages; `git` is the commit, where this runs in a checkout."""
     purpose: Literal["search", "promotion"] = "search"
     """Only sessions that search count against the study's wall-clock budget."""
 

@@ -30,7 +30,7 @@ from search.tracking import (
     check_model_name,
     tracking_uri,
 )
-from sitenet_core.config import installed_versions
+from sitenet_core.config import session_versions
 from sitenet_core.errors import InfrastructureError
 
 _PACKAGES = ("sitenet-search", "torch", "pytorch-lightning", "mlflow")
@@ -80,7 +80,7 @@ def _go_on(
     data = prepare_data(study, folder)
     tags = {"data_digest": data.source_digest, "split_digest": data.split.digest}
     tracker = MlflowTracker(tracking_uri(folder.path.parent), folder.path, tags)
-    with ledger.session(tracker, installed_versions(_PACKAGES)):
+    with ledger.session(tracker, session_versions(_PACKAGES)):
         if plan is None:
             plan = make_plan(ledger.state, study, data)
             content = plan.model_dump(mode="json")

@@ -29,7 +29,7 @@ from search.study.prepare import StudyData
 from search.study.resolve import study_digest
 from search.trial.payload import SegmentData, SegmentPayload
 from search.trial.work import TRAIN
-from sitenet_core.config import installed_versions
+from sitenet_core.config import session_versions
 from sitenet_core.errors import InfrastructureError
 
 _PACKAGES = ("sitenet-search", "torch", "ray", "hyperopt", "pytorch-lightning")
@@ -112,9 +112,7 @@ class Session:
             make_engine(self.study),
             make_rules(self.study, concurrent),
         )
-        conductor.begin(
-            socket.gethostname(), os.getpid(), installed_versions(_PACKAGES)
-        )
+        conductor.begin(socket.gethostname(), os.getpid(), session_versions(_PACKAGES))
         return Desk(conductor, self.folder.path, self._payload)
 
     def _payload(self, segment: Segment) -> SegmentPayload:
@@ -213,5 +211,8 @@ def end_before_trials(folder: StudyFolder, study: Study) -> None:
     journal = Journal.open(folder.journal)
     session = folder.state().session + 1
     host, pid = socket.gethostname(), os.getpid()
-    journal.append(SessionStarted(session=session, host=host, pid=pid))
+    versions = session_versions(_PACKAGES)
+    journal.append(
+        SessionStarted(session=session, host=host, pid=pid, versions=versions)
+    )
     journal.append(SessionEnded(reason=EndReason.INTERRUPTED.value))

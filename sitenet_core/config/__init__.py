@@ -12,7 +12,7 @@ from sitenet_core.config.located import (
 )
 from sitenet_core.config.strict import StrictModel
 from sitenet_core.config.trial import OptimizerConfig, TrainingConfig, TrialConfig
-from sitenet_core.config.versions import installed_versions
+from sitenet_core.config.versions import installed_versions, session_versions
 
 __all__ = [
     "DataConfig",
@@ -30,6 +30,7 @@ __all__ = [
     "merge",
     "nearest",
     "problems_of",
+    "session_versions",
     "unflatten",
     "validate",
 ]
