@@ -141,9 +141,19 @@ def test_settings_outside_their_bounds_are_refused(change: dict[str, object]) ->
         CellSettings.model_validate(change)
 
 
-def test_default_settings_are_the_papers_and_canonical() -> None:
+def test_a_distortion_of_real_size_is_kept_by_default() -> None:
+    coords = [[0, 0, 0], [0.53, 0, 0]]  # 0.18 Å off the middle of the chain
+    dimers = Structure(Lattice.orthorhombic(6, 4, 5), ["Po", "Po"], coords)
+    for settings, n_sites in (
+        (CellSettings(), 2),
+        (CellSettings(primitive_tolerance=0.5), 1),
+    ):
+        assert featurise(dimers, settings)["n_unique_sites"] == n_sites
+
+
+def test_default_settings_keep_distortions_and_are_canonical() -> None:
     assert CellSettings().model_dump() == {
         "max_atoms": 500,
-        "primitive_tolerance": 0.5,
+        "primitive_tolerance": 0.1,
         "reduction": "canonical",
     }
