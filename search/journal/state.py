@@ -79,6 +79,10 @@ class StudyState:
     """Whether the last session has not ended in good order (or is still running)."""
     ended: str | None = None
     """Why the last session ended."""
+    purpose: str = "search"
+    """Of the last session: `search` or `promotion`."""
+    search_ended: str | None = None
+    """Why the last session that searched ended; no promotion changes it."""
     search_seconds: Mapping[int, float] = field(default_factory=dict)
     """Session → seconds from its start to its last event, searching sessions only."""
     promotion: tuple[Promotion, ...] = ()
@@ -140,10 +144,19 @@ class StudyState:
         if isinstance(event, SessionStarted):
             return self._new_session(event)
         if isinstance(event, SessionEnded):
-            return replace(self._idle(), session_open=False, ended=event.reason)
+            return self._session_ended(event)
         if isinstance(event, Promotion):
             return replace(self, promotion=(*self.promotion, event))
         return self
+
+    def _session_ended(self, event: SessionEnded) -> "StudyState":
+        searched = self.purpose == "search"
+        return replace(
+            self._idle(),
+            session_open=False,
+            ended=event.reason,
+            search_ended=event.reason if searched else self.search_ended,
+        )
 
     def _new_session(self, event: SessionStarted) -> "StudyState":
         seconds = dict(self.search_seconds)
@@ -154,6 +167,8 @@ class StudyState:
             session=event.session,
             session_open=True,
             ended=None,
+            purpose=event.purpose,
+            search_ended=None if event.purpose == "search" else self.search_ended,
             search_seconds=MappingProxyType(seconds),
         )
 

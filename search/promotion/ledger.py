@@ -72,6 +72,15 @@ class Ledger:
             if isinstance(e, PromotionEpoch) and e.model == model
         }
 
+    def seconds(self, model: str) -> float | None:
+        """Return the training time of all epochs, None for what is no network."""
+        seconds = {
+            e.epoch: e.metrics.get("seconds") or 0.0
+            for e in self.state.promotion
+            if isinstance(e, PromotionEpoch) and e.model == model
+        }
+        return sum(seconds.values()) if seconds else None
+
     @property
     def trained(self) -> dict[str, PromotionTrained]:
         """The long trainings that are finished, by model."""

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -16,7 +17,7 @@ from search.tracking import WINNER
 from sitenet_core.bundle import bundle_from_checkpoint
 from sitenet_core.config import TrialConfig
 from sitenet_core.data import PackedStore
-from sitenet_core.errors import TrialError
+from sitenet_core.errors import InfrastructureError, SiteNetError
 from sitenet_core.training import (
     EpochRecord,
     FitOptions,
@@ -39,6 +40,8 @@ class Running:
     """Show progress bars on standard error."""
     threads: int
     """CPU threads of torch; recorded with each training."""
+    device: Literal["cpu", "gpu"] = "cpu"
+    """As for the trials: the GPU if the study's `resources` ask for one."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def train_networks(promotion: Promotion) -> None:
     fails is journalled as failed; the winner's failure ends the promotion.
 
     Raises:
-        TrialError: if the winner's training failed.
+        SiteNetError: if the winner's training failed, or the disk.
     """
     ledger = promotion.ledger
     for model in promotion.plan.networks:
@@ -87,10 +90,18 @@ def train_networks(promotion: Promotion) -> None:
             continue
         try:
             _train(promotion, model)
-        except TrialError as error:
-            if model == WINNER:
+        except SiteNetError as error:
+            if not concerns_reference(model, error):
                 raise
             ledger.append(PromotionFailed(model=model, message=str(error)))
+
+
+def concerns_reference(model: str, error: SiteNetError) -> bool:
+    """Return whether `error` costs a row of the result and not the promotion.
+
+    A full disk or a lost server is no property of a reference: it is tried again.
+    """
+    return model != WINNER and not isinstance(error, InfrastructureError)
 
 
 def available_cpus() -> int:
@@ -108,6 +119,7 @@ def _train(promotion: Promotion, model: str) -> None:
         folder=folder,
         resume_from=last if last.is_file() else None,
         threads=promotion.running.threads,
+        device=promotion.running.device,
         progress=promotion.running.progress,
     )
 

@@ -132,7 +132,7 @@ def _changed(config: TrialConfig, changes: dict[str, Any]) -> TrialConfig:
         )
         raise ConfigError(
             f"a model of the promotion has no valid configuration: {listed}; mend "
-            "`configuration` or `promotion` in a new study"
+            "`promotion` and go on, or `configuration` in a new study"
         ) from error
 
 

@@ -1,5 +1,7 @@
 """From a study to a tested and registered model; each step is done exactly once."""
 
+from typing import Literal
+
 from search.journal import PromotionRegistered, PromotionStarted
 from search.promotion.choice import choose
 from search.promotion.ledger import Ledger
@@ -64,7 +66,10 @@ def promote(
         ledger = Ledger(folder.journal)
         plan = journalled_plan(ledger.state)
         if plan is None or ledger.registered is None:
-            running = Running(progress, threads or available_cpus())
+            device: Literal["cpu", "gpu"] = (
+                "gpu" if study.config.resources.gpus > 0 else "cpu"
+            )
+            running = Running(progress, threads or available_cpus(), device)
             plan = _go_on(folder, study, ledger, running)
         return _save_result(folder, study, plan, ledger)
 

@@ -28,6 +28,7 @@ class ModelResult:
     """Epochs that the tested weights have seen."""
     n_parameters: int | None
     train_seconds: float | None
+    """Wall-clock seconds of all epochs, those before an interruption included."""
     message: str
     """Why it failed; empty if it did not."""
 
@@ -168,7 +169,7 @@ def _model(ledger: Ledger, model: str) -> ModelResult:
         val_mae=trained.get("val_mae"),
         epoch=_whole(trained.get("epoch")),
         n_parameters=_whole(trained.get("n_parameters")),
-        train_seconds=trained.get("wall_seconds"),
+        train_seconds=ledger.seconds(model),
         message=ledger.failed.get(model, ""),
     )
 

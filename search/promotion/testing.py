@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from search.journal.events import PromotionFailed, PromotionTested, PromotionTesting
-from search.promotion.networks import Promotion
+from search.promotion.networks import Promotion, concerns_reference
 from search.promotion.plan import COMPOSITION, CONSTANT
 from search.tracking import WINNER
 from sitenet_core.baselines import (
@@ -13,7 +13,7 @@ from sitenet_core.baselines import (
     constant_baseline,
 )
 from sitenet_core.bundle import add_metrics, load_bundle
-from sitenet_core.errors import TrialError
+from sitenet_core.errors import SiteNetError
 from sitenet_core.predict.evaluation import Evaluation, evaluate
 
 
@@ -25,7 +25,7 @@ def evaluate_models(promotion: Promotion) -> None:
     could have been chosen by what was seen.
 
     Raises:
-        TrialError: if the winner cannot predict the test set.
+        SiteNetError: if the winner cannot predict the test set, or the disk is full.
     """
     ledger = promotion.ledger
     models = [m for m in promotion.plan.models if m not in ledger.failed]
@@ -35,15 +35,10 @@ def evaluate_models(promotion: Promotion) -> None:
     for model in waiting:
         try:
             _test(promotion, model)
-        except TrialError as error:
-            if model == WINNER:
+        except SiteNetError as error:
+            if not concerns_reference(model, error):
                 raise
             ledger.append(PromotionFailed(model=model, message=str(error)))
-    for model in promotion.plan.networks:
-        if model in ledger.tested:
-            tested = ledger.tested[model]
-            errors = {f"test_{k}": tested[k] for k in ("mae", "rmse")}
-            add_metrics(promotion.bundle(model), errors)
 
 
 def predictions_file(promotion: Promotion, model: str) -> Path:
@@ -60,6 +55,10 @@ def _test(promotion: Promotion, model: str) -> None:
         "rmse": evaluation.rmse,
         "n": evaluation.n,
     }
+    if model in promotion.plan.networks:
+        # Before the event, after which MLflow takes the bundle as it is then.
+        errors = {f"test_{k}": metrics[k] for k in ("mae", "rmse")}
+        add_metrics(promotion.bundle(model), errors)
     promotion.ledger.append(PromotionTested(model=model, metrics=metrics))
 
 
@@ -68,7 +67,7 @@ def _evaluate(promotion: Promotion, model: str) -> Evaluation:
     if model in plan.networks:
         bundle = load_bundle(promotion.bundle(model))
         data = promotion.training_data(bundle.config)
-        return evaluate(bundle, data.store, data.split.test)
+        return evaluate(bundle, data.store, data.split.test, promotion.running.device)
     # Neither of the others looks at cells, so that any store of the study serves.
     data = promotion.training_data(plan.configuration(WINNER))
     if model == CONSTANT:

@@ -26,8 +26,8 @@ class StudySummary:
 
     @property
     def interrupted(self) -> bool:
-        """Whether a signal ended the last session."""
-        return self.state.ended == EndReason.INTERRUPTED.value
+        """Whether a signal ended the last session that searched."""
+        return self.state.search_ended == EndReason.INTERRUPTED.value
 
     @property
     def counts(self) -> dict[str, int]:
@@ -43,7 +43,7 @@ class StudySummary:
             "folder": str(self.folder),
             "session": self.state.session,
             "running": self.state.session_open,
-            "ended": self.state.ended,
+            "ended": self.state.search_ended,
             "objective": OBJECTIVE,
             "unit": self.unit,
             "budget": {

@@ -168,9 +168,9 @@ def _trial_end(details: TrialDetails, *, open_session: bool) -> int | None:
 def _study_status(state: StudyState) -> Status:
     if state.session_open:
         return "RUNNING"
-    if state.ended == "interrupted":
+    if state.search_ended == "interrupted":
         return "KILLED"
-    return "FAILED" if state.ended == "error" else "FINISHED"
+    return "FAILED" if state.search_ended == "error" else "FINISHED"
 
 
 def _progress(state: StudyState) -> Iterator[Point]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,16 +22,20 @@ from search.journal.events import (
     PromotionTested,
 )
 from search.promotion import promote
-from search.study import StudyFolder
+from search.study import StudyFolder, study_summary
 from search.tracking import MlflowStore, fetch_bundle, tracking_uri
 from search.tracking.store import MlflowStore as Store
 from sitenet_core.bundle import load_bundle, read_header
 from sitenet_core.errors import (
+    ConfigError,
+    DataError,
     InfrastructureError,
     NonFiniteLossError,
     NoTrialSucceededError,
+    SiteNetError,
 )
 from sitenet_core.predict.structures import predict_texts
+from sitenet_core.training.curve import read_curve
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -193,6 +198,65 @@ def test_the_fetched_bundle_is_the_promoted_one(promoted: Promoted) -> None:
     assert (fetched / "weights.safetensors").read_bytes() == weights(promoted.folder)
 
 
+def test_every_network_in_mlflow_has_its_errors_in_its_bundle(
+    promoted: Promoted, tmp_path: Path
+) -> None:
+    client = MlflowStore(promoted.uri).client
+    experiment = client.get_experiment_by_name("tiny")
+    for model in promoted.result.models[:2]:
+        query = f"tags.`sitenet.key` = 'promotion-{model.model}'"
+        (run,) = client.search_runs([experiment.experiment_id], query)
+        folder = tmp_path / model.model.replace(":", "-")
+        folder.mkdir()
+        client.download_artifacts(run.info.run_id, "bundle", str(folder))
+        assert read_header(folder / "bundle").metrics["test_mae"] == model.test_mae
+
+
+def study_status(folder: StudyFolder) -> str:
+    """Return the status of the study's parent run in MLflow."""
+    client = MlflowStore(tracking_uri(folder.path.parent)).client
+    experiment = client.get_experiment_by_name("tiny")
+    query = "tags.`sitenet.key` = 'study'"
+    (run,) = client.search_runs([experiment.experiment_id], query)
+    return str(run.info.status)
+
+
+@pytest.mark.parametrize(
+    "end", [KeyboardInterrupt(), NonFiniteLossError("the loss is nan in epoch 2")]
+)
+def test_a_promotion_that_ends_early_says_nothing_of_the_search(
+    study: StudyFolder, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    def ending(*_: Any) -> None:
+        raise end
+
+    monkeypatch.setattr(networks_module, "fit", ending)
+    with pytest.raises(type(end)):
+        promote(study, threads=1)
+    summary = study_summary(study)
+    assert not summary.interrupted
+    assert summary.as_dict()["ended"] == "trials"
+    assert study_status(study) == "FINISHED"
+
+
+def test_a_promotion_computes_where_the_trials_did(
+    study: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def noticing(_config: Any, _data: Any, options: Any, _on_epoch: Any) -> None:
+        seen.append(options.device)
+        raise NonFiniteLossError("that is enough")
+
+    monkeypatch.setattr(networks_module, "fit", noticing)
+    for gpus in ("gpus: 0", "gpus: 0.5"):
+        text = study.study_file.read_text()
+        study.study_file.write_text(re.sub(r"gpus: .*", gpus, text))
+        with pytest.raises(NonFiniteLossError):
+            promote(study, threads=1)
+    assert seen == ["cpu", "gpu"]
+
+
 def test_a_second_promotion_returns_the_recorded_result_and_touches_nothing(
     promoted: Promoted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,8 +297,11 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bits(
         with pytest.raises(Killed):
             promote(study, threads=1)
     assert epochs(study) == [1]
-    promote(study, threads=1)
+    result = promote(study, threads=1)
     assert sorted(epochs(study)) == [1, 2, 3]
+    curve = read_curve(study.promotion / "curve.csv")
+    whole_time = sum(record.seconds for record in curve)
+    assert result.models[0].train_seconds == pytest.approx(whole_time)
     empty_store(tmp_path / "whole" / "studies")
     whole = make_study(tmp_path / "whole", references="constant")
     promote(whole, threads=1)
@@ -296,22 +363,28 @@ def test_without_mlflow_all_is_done_but_the_registration_which_is_made_up_for(
     assert [p.step for p in history] == [1, 2, 3], "what was missed is caught up"
 
 
+@pytest.mark.parametrize("kind", [NonFiniteLossError, DataError, ConfigError])
 def test_a_reference_that_fails_is_a_row_and_the_winner_goes_on(
-    study: StudyFolder, monkeypatch: pytest.MonkeyPatch
+    study: StudyFolder, monkeypatch: pytest.MonkeyPatch, kind: type[SiteNetError]
 ) -> None:
     fit = networks_module.fit
 
     def failing(config: Any, data: Any, options: Any, on_epoch: Any) -> Any:
         if "references" in str(options.folder):
-            raise NonFiniteLossError("the loss is nan in epoch 2")
+            raise kind("the loss is nan in epoch 2")
         return fit(config, data, options, on_epoch)
 
+    def without(*_: Any) -> None:
+        raise kind("there is no such table")
+
     monkeypatch.setattr(networks_module, "fit", failing)
+    monkeypatch.setattr(testing_module, "constant_baseline", without)
     result = promote(study, threads=1)
     rows: dict[str, Any] = {m.model: m for m in result.models}
     assert rows["preset:test"].test_mae is None
     assert "nan in epoch 2" in rows["preset:test"].message
     assert "failed: the loss is nan in epoch 2" in result.table()
+    assert rows["constant"].message == "there is no such table"
     assert rows["winner"].test_mae > 0
     assert result.registered is not None
 
