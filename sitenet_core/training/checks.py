@@ -2,11 +2,14 @@
 
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from sitenet_core.config import TrialConfig
 from sitenet_core.errors import ConfigError, DataError
 from sitenet_core.families.protocol import ModelFamily
 from sitenet_core.training.checkpoints import Identity, TrainingState
 from sitenet_core.training.options import FitOptions, TrainingData
+from sitenet_core.training.targets import target_values
 
 if TYPE_CHECKING:
     from sitenet_core.data.store import PackedStore
@@ -73,11 +76,12 @@ def check_store(family: ModelFamily, config: TrialConfig, store: "PackedStore") 
 
 
 def check_data(family: ModelFamily, config: TrialConfig, data: TrainingData) -> None:
-    """Refuse a store of other settings, and an empty side of the split.
+    """Refuse a store of other settings, an empty side, and targets out of reach.
 
     Raises:
         ConfigError: if the store was built with other settings.
-        DataError: if there is nothing to train or to validate on.
+        DataError: if there is nothing to train or to validate on, or predictions are
+            clamped at 0 and a training target is negative.
     """
     check_store(family, config, data.store)
     if not data.training_ids:
@@ -89,6 +93,20 @@ def check_data(family: ModelFamily, config: TrialConfig, data: TrainingData) -> 
         raise DataError(
             "the split has no validation crystals, so that epochs cannot be compared; "
             "raise split.validation_fraction or train on 'train+validation'"
+        )
+    if data.target.clamp == "non_negative":
+        _check_not_negative(data)
+
+
+def _check_not_negative(data: TrainingData) -> None:
+    rows = data.store.index_of(data.training_ids)
+    negative = np.flatnonzero(target_values(data.store, data.target, rows) < 0)
+    if negative.size:
+        raise DataError(
+            f"{negative.size} of {len(rows)} training crystals have a negative target, "
+            f"first {data.training_ids[int(negative[0])]!r}, and target.clamp is "
+            "'non_negative', so that they cannot be predicted; set target.clamp to "
+            "'none', or target.sign to -1 if the column lists them with the other sign"
         )
 
 

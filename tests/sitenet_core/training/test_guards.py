@@ -5,10 +5,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.toy_training import ToyBatch, ToyNetwork, toy_config, toy_data, train_toy
+from support.toy_training import (
+    TARGET,
+    ToyBatch,
+    ToyNetwork,
+    ToyStore,
+    toy_config,
+    toy_data,
+    train_toy,
+)
 from torch import Tensor
 
 from sitenet_core.errors import (
+    DataError,
     NonFiniteLossError,
     OutOfMemoryError,
     TrialTimeoutError,
@@ -142,3 +151,26 @@ def test_another_runtime_error_stays_what_it_is(
     monkeypatch.setattr(ToyNetwork, "forward", forward)
     with pytest.raises(RuntimeError, match=r"mat1 and mat2"):
         train_toy(tmp_path)
+
+
+def test_negative_targets_are_refused_where_predictions_are_clamped(
+    tmp_path: Path,
+) -> None:
+    store = ToyStore()
+    store.values = abs(store.values)
+    store.values[[3, 7, 30]] = -0.5  # the last is validated on, not trained on
+    target = TARGET.model_copy(update={"clamp": "non_negative"})
+    options = FitOptions(tmp_path, threads=1, device="cpu")
+    with pytest.raises(
+        DataError,
+        match=r"2 of 24 training crystals .* first 'toy-3', .*clamp.*target.sign to -1",
+    ):
+        fit(toy_config(), toy_data(store, target=target), options)
+
+
+def test_targets_that_their_sign_makes_positive_can_be_clamped(tmp_path: Path) -> None:
+    store = ToyStore()
+    store.values = -abs(store.values)
+    target = TARGET.model_copy(update={"clamp": "non_negative", "sign": -1})
+    options = FitOptions(tmp_path, until_epoch=1, threads=1, device="cpu")
+    assert fit(toy_config(), toy_data(store, target=target), options).epochs == 1
