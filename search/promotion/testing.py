@@ -73,7 +73,7 @@ def _evaluate(promotion: Promotion, model: str) -> Evaluation:
     if model == CONSTANT:
         return constant_baseline(data, data.split.test)
     if model == COMPOSITION:
-        options = CompositionOptions(seed=plan.seed)
+        options = CompositionOptions(seed=plan.seed, n_jobs=promotion.running.threads)
         return composition_baseline(data, data.split.test, options)
     raise ValueError(f"{model!r} is in the plan, but not a model that can be tested")
 

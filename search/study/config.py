@@ -7,15 +7,6 @@ from pydantic import Field, model_validator
 from sitenet_core.config import DataConfig, StrictModel
 
 
-class ObjectiveConfig(StrictModel):
-    """What makes one trial better than another."""
-
-    metric: Literal["val_mae"] = "val_mae"
-    """Mean absolute error over the validation crystals, in the target's unit; the
-    smallest value up to an epoch counts."""
-    mode: Literal["min"] = "min"
-
-
 class NoSchedulerConfig(StrictModel):
     """Every trial is trained to its end."""
 
@@ -121,7 +112,6 @@ class StudyConfig(StrictModel):
     data: DataConfig
     configuration: dict[str, Any] = Field(default_factory=dict)
     """Nested changes to the preset and the fixed values of the space."""
-    objective: ObjectiveConfig = ObjectiveConfig()
     algorithm: AlgorithmConfig = AlgorithmConfig()
     budget: BudgetConfig
     resources: ResourcesConfig = ResourcesConfig()

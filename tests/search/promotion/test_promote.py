@@ -257,6 +257,22 @@ def test_a_promotion_computes_where_the_trials_did(
     assert seen == ["cpu", "gpu"]
 
 
+def test_the_forest_grows_on_the_promotions_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty_store(tmp_path / "studies")
+    study = make_study(tmp_path, epochs=1, references="composition")
+    seen: list[Any] = []
+
+    def noticing(_data: Any, _ids: Any, options: Any) -> None:
+        seen.append(options)
+        raise DataError("that is enough")
+
+    monkeypatch.setattr(testing_module, "composition_baseline", noticing)
+    promote(study, threads=2)
+    assert [(options.seed, options.n_jobs) for options in seen] == [(7, 2)]
+
+
 def test_a_second_promotion_returns_the_recorded_result_and_touches_nothing(
     promoted: Promoted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,10 @@ def test_every_default_is_in_the_resolved_file(tmp_path: Path) -> None:
             {"data": {"split": {"kind": "fold", "test_fraction": 0.1}}},
             r"study.yaml:\d+:\d+: data.split: test_fraction says nothing",
         ),
+        (
+            {"objective": {"metric": "val_mae"}},
+            r"study.yaml:\d+:1: objective: unknown key",
+        ),
         ({"name": "../up"}, r"study.yaml:\d+:1: name: .*"),
         ({"resources": {"gpus": 1.5}}, r"resources: .*fraction of one GPU"),
     ],
