@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
 from search.engine.conductor import Conductor, Engine, Rules
 from search.engine.desk import Desk
 from search.engine.schedulers import make_scheduler
@@ -65,6 +67,7 @@ class Session:
         """Run segments until the session is over; its end is journalled."""
         from search.engine.ray_cluster import ray_connection
 
+        say_unused_gpu(self.study)
         tracking = TrackingThread(self._tracker())
         budget = self.study.config.budget
         try:
@@ -153,6 +156,19 @@ class Session:
         }
         uri = tracking_uri(self.folder.path.parent)
         return MlflowTracker(uri, self.folder.path, tags)
+
+
+def say_unused_gpu(study: Study) -> None:
+    """Say on standard error that this machine has a GPU that no trial will use."""
+    import torch
+
+    if study.config.resources.gpus > 0 or not torch.cuda.is_available():
+        return
+    Console(stderr=True, soft_wrap=True).print(
+        "Trials run on the CPU, since the study's resources.gpus is 0, but this "
+        "machine has a GPU; set resources.gpus (a fraction shares one) to use it",
+        highlight=False,
+    )
 
 
 def make_engine(study: Study) -> Engine:
