@@ -8,7 +8,7 @@
     │   ├── StructureError        one crystal cannot be used: a row, not a stop
     │   └── StoreError            a packed store is damaged or of another version
     ├── NoTrialSucceededError     the study has nothing to show                 exit 4
-    ├── TrialError                one trial failed; the study goes on
+    ├── TrialError                one training failed; a study goes on          exit 4
     │   ├── NonFiniteLossError
     │   ├── OutOfMemoryError
     │   └── TrialTimeoutError
@@ -64,9 +64,12 @@ class NoTrialSucceededError(SiteNetError):
 
 
 class TrialError(SiteNetError):
-    """One trial failed in a way that is known; the study goes on."""
+    """One training failed in a way that is known; a study goes on.
 
-    exit_code: ClassVar[int] = 5
+    The exit code is that of `sitenet train` and `sitenet promote`, which have no other.
+    """
+
+    exit_code: ClassVar[int] = 4
 
 
 class NonFiniteLossError(TrialError):

@@ -34,8 +34,8 @@ def entry_point() -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code.
 
-    0 done; 2 wrong input; 3 data; 4 no trial succeeded; 5 infrastructure;
-    130 interrupted in good order.
+    0 done; 2 wrong input; 3 data; 4 no trial, or the training, succeeded;
+    5 infrastructure; 130 interrupted in good order.
     """
     options = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
