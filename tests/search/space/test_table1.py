@@ -43,10 +43,20 @@ PAPER = {
     "model.pooling_queries": None,
 }
 YEARS = ("2022", "2023")
+DIGESTS = {
+    "2022": "f94f118829ea02b9202bdcb4ba7af489dbe75083e6b45e8a5b0abeb5b41d050b",
+    "2023": "87eb161bd207f5a6d08f0c7345ac0d3eedf646781208d41119049433a7282664",
+}
+"""A published space is never edited in place: copy it under a new name."""
 
 
 def table(year: str) -> Space:
     return load_space(f"sitenet/table1_{year}")
+
+
+@pytest.mark.parametrize("year", YEARS)
+def test_a_published_space_is_never_edited_in_place(year: str) -> None:
+    assert table(year).digest == DIGESTS[year]
 
 
 @pytest.mark.parametrize("year", YEARS)
