@@ -1,7 +1,6 @@
 """`sitenet data`: packed stores."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def _add_build(group: Commands) -> None:
         help="a setting of the cells, e.g. max_atoms=100; may be repeated",
     )
     build.add_argument(
-        "--workers", type=positive, default=os.cpu_count() or 1, help="processes"
+        "--workers", type=positive, help="processes (default: one per CPU)"
     )
     build.add_argument(
         "--max-failed-fraction",
@@ -123,7 +122,9 @@ def _print_store(summary: dict[str, Any], options: argparse.Namespace) -> None:
         print_json(summary)
         return
     skipped = summary["skipped"]
-    print_pairs({**summary, "skipped": len(skipped)})
+    columns = summary["imputed"].items()
+    imputed = "; ".join(f"{column}: {' '.join(names)}" for column, names in columns)
+    print_pairs({**summary, "imputed": imputed or "none", "skipped": len(skipped)})
     for row in skipped[:SKIPPED_SHOWN]:
         print(f"  skipped {row['id']}: {row['reason']}")
     if len(skipped) > SKIPPED_SHOWN:

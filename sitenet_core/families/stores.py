@@ -32,6 +32,7 @@ from sitenet_core.data.build import OnProgress
 from sitenet_core.errors import ConfigError, DataError
 from sitenet_core.families.protocol import ModelFamily
 from sitenet_core.families.registry import get_family, recipe
+from sitenet_core.features.elements import imputed_in
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class StoreRequest:
     family: str
     cell: tuple[str, ...]
     """`KEY=VALUE` changes of the family's default settings."""
-    workers: int
+    workers: int | None
+    """Processes; None is one per CPU."""
     max_failed_fraction: float
 
 
@@ -181,7 +183,10 @@ def parse_settings(family: ModelFamily, assignments: tuple[str, ...]) -> StrictM
 
 
 def describe_store(store: PackedStore) -> dict[str, Any]:
-    """Return what `store` holds as plain data: counts, settings, skipped rows."""
+    """Return what `store` holds as plain data: counts, settings, skipped rows.
+
+    `imputed` has, by column, the elements that are there without a tabulated value.
+    """
     header, report = store.header, store.report
     return {
         "folder": str(store.path),
@@ -194,6 +199,7 @@ def describe_store(store: PackedStore) -> dict[str, Any]:
         "labels": sorted(header.labels),
         "folds": header.has_folds,
         "bytes": header.bytes,
+        "imputed": imputed_in(store.formulas),
         "skipped": [row.model_dump() for row in report.skipped],
     }
 

@@ -6,11 +6,14 @@ column over Z = 1-103; `imputed()` names each. Site-Net, arXiv:2209.08190, secti
 """
 
 import json
+import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
 import numpy as np
 
+_SYMBOL = re.compile("[A-Z][a-z]?")
 LARGEST_Z = 103
 COLUMNS = (
     "Number",
@@ -55,6 +58,21 @@ def imputed() -> dict[str, tuple[int, ...]]:
         for k, name in enumerate(COLUMNS)
         if missing[:, k].any()
     }
+
+
+def imputed_in(formulas: Iterable[str]) -> dict[str, list[str]]:
+    """Return, by column, the elements of `formulas` that have no value in the table.
+
+    Args:
+        formulas: Contents of the crystals of a data set, e.g. `K4 Mn4 O8`.
+    """
+    # Deferred: whoever only computes features does without pymatgen.
+    from pymatgen.core import Element
+
+    present = {symbol for text in formulas for symbol in _SYMBOL.findall(text)}
+    numbers = {int(Element(symbol).Z) for symbol in present}
+    found = {c: sorted(numbers.intersection(zs)) for c, zs in imputed().items()}
+    return {c: [Element.from_Z(z).symbol for z in zs] for c, zs in found.items() if zs}
 
 
 def imputed_mask() -> np.ndarray:

@@ -22,6 +22,7 @@ from search.journal import Journal, SessionEnded, SessionStarted, StudyCreated
 from search.space.loading import shipped_spaces
 from search.study import StudyFolder, load_study, study_summary
 from search.study.resolve import save_study, study_digest
+from sitenet_core.features.elements import imputed
 from sitenet_core.training import FitOptions, FitResult, fit
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,6 +51,21 @@ def test_commands_that_are_written_down_can_be_given(name: str) -> None:
         assert callable(options.run)
 
 
+def test_elements_with_imputed_features_are_named(
+    sitenet: Sitenet, tmp_path: Path
+) -> None:
+    folder = write_salts(tmp_path / "set", n=4)
+    name = next(f for f in sorted(folder.iterdir()) if f.suffix == ".cif").name
+    (folder / name).write_text(cif(["Ar1 0 0 0", "Na1 0.5 0.5 0.5"]))
+    built = sitenet("data", "build", "set", "--json")
+    assert built.json["imputed"] == {
+        column: ["Ar"] for column, numbers in imputed().items() if 18 in numbers
+    }
+    assert "Electronegativity" in built.json["imputed"]
+    shown = sitenet("data", "show", built.json["folder"])
+    assert re.search(r"^imputed +.*Electronegativity: Ar", shown.out, re.MULTILINE)
+
+
 def test_a_store_is_built_listed_and_shown(sitenet: Sitenet, tmp_path: Path) -> None:
     folder = write_salts(tmp_path / "set", n=4)
     (folder / "LiF.cif").write_text(cif(["Xx 0 0 0"]))
@@ -57,6 +73,7 @@ def test_a_store_is_built_listed_and_shown(sitenet: Sitenet, tmp_path: Path) -> 
     built = sitenet(*command, "--json")
     assert (built.code, built.err) == (0, "")
     check_keys(built.json, "data build")
+    assert built.json["imputed"] == {}
     assert built.json["labels"] == ["edge"]
     assert (built.json["folds"], built.json["stored"]) == (True, 3)
     assert [row["id"] for row in built.json["skipped"]] == ["LiF"]
