@@ -35,6 +35,8 @@ _ROUTINE = (
     "fractional coordinates rounded to ideal values",  # 0.3333 is read as 1/3
     "Cannot determine chemical composition from CIF",  # it gives no formula
     "Spacegroup from",  # symmetry operations come from the group's name or number
+    "Defaulting to P1",  # `_check_symmetry` refuses the file if it names another group
+    "Skipping relative stoichiometry check",  # it gives no formula
 )
 """Parts of warnings that change nothing a user would want to know."""
 

@@ -173,6 +173,42 @@ def test_a_warning_that_matters_is_logged(caplog: pytest.LogCaptureFixture) -> N
     assert "odd.cif: Missing elements O" in caplog.text
 
 
+BARE_CIF = """data_x
+_cell_length_a 4
+_cell_length_b 4
+_cell_length_c 4
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+{symmetry}
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Na1 Na 0 0 0
+Cl1 Cl 0.5 0.5 0.5
+"""
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "silenced"),
+    [
+        ("", "Defaulting to P1"),
+        ("_symmetry_space_group_name_H-M 'P 1'", ""),
+        ("loop_\n_symmetry_equiv_pos_as_xyz\n'x,y,z'\n'x+1/2,y,z'", "Skipping rel"),
+    ],
+)
+def test_what_holds_for_every_file_of_a_kind_is_not_a_line_per_file(
+    caplog: pytest.LogCaptureFixture, symmetry: str, silenced: str
+) -> None:
+    with caplog.at_level(logging.DEBUG, "sitenet_core"):
+        structure_from_text(BARE_CIF.format(symmetry=symmetry), "a.cif")
+    assert silenced in caplog.text
+    assert [r for r in caplog.records if r.levelno > logging.DEBUG] == []
+
+
 def test_routine_rounding_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     rows = ["Na1 0.3333 0.6667 0", "Cl1 0.6667 0.3333 0.5"]
     with caplog.at_level(logging.INFO):
