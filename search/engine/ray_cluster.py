@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import ray
 
 from search.engine.stopping import SIGNALS
+from sitenet_core.config.machine import available_cpus
 from sitenet_core.errors import ConfigError, InfrastructureError
 
 OBJECT_STORE_BYTES = 100_000_000
@@ -133,7 +134,7 @@ def _init(address: str | None) -> None:
         return
     ray.init(
         address="local",
-        num_cpus=len(os.sched_getaffinity(0)),
+        num_cpus=available_cpus(),
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,
         log_to_driver=False,

@@ -1,6 +1,5 @@
 """The long trainings: the winner and the preset references, one after the other."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -102,11 +101,6 @@ def concerns_reference(model: str, error: SiteNetError) -> bool:
     A full disk or a lost server is no property of a reference: it is tried again.
     """
     return model != WINNER and not isinstance(error, InfrastructureError)
-
-
-def available_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _train(promotion: Promotion, model: str) -> None:

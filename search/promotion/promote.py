@@ -9,7 +9,6 @@ from search.promotion.networks import (
     BUNDLE,
     Promotion,
     Running,
-    available_cpus,
     train_networks,
 )
 from search.promotion.plan import PromotionPlan, journalled_plan, make_plan
@@ -33,6 +32,7 @@ from search.tracking import (
     tracking_uri,
 )
 from sitenet_core.config import session_versions
+from sitenet_core.config.machine import available_cpus
 from sitenet_core.errors import InfrastructureError
 
 _PACKAGES = ("sitenet-search", "torch", "pytorch-lightning", "mlflow")

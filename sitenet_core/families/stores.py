@@ -1,6 +1,5 @@
 """Packed stores of a family: built for a data set, listed, described."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from sitenet_core.config import (
     TrialConfig,
     problems_of,
 )
+from sitenet_core.config.machine import available_cpus
 from sitenet_core.data import (
     BuildOptions,
     PackedStore,
@@ -115,7 +115,7 @@ def open_family_store(
 def _options(data: DataConfig, building: StoreBuilding) -> BuildOptions:
     return BuildOptions(
         root=building.root or default_store_root(),
-        workers=building.workers or os.cpu_count() or 1,
+        workers=building.workers or available_cpus(),
         max_failed_fraction=data.max_failed_fraction,
     )
 

@@ -53,7 +53,7 @@ def sitenet(
     for name in ("SITENET_DATA", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     # Stores are built in this process: to start workers would take longer.
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("sitenet_core.families.stores.available_cpus", lambda: 1)
 
     def run(*arguments: object) -> Answer:
         capsys.readouterr()

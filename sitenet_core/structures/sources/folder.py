@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -107,6 +107,10 @@ class FolderSource(Source):
 
     def digest(self) -> str:
         """Return the SHA-256 of all rows and of the files they name."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         digest = hashlib.sha256(repr(self.columns).encode())
         for row, member in zip(self._table.rows, self._members, strict=True):
             digest.update(repr((row.id, row.labels, row.fold)).encode())

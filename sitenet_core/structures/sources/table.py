@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,10 @@ class TableSource(Source):
 
     def digest(self) -> str:
         """Return the SHA-256 of the file and of the choice of its fold column."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         digest = hashlib.sha256(f"{self._fold}\n".encode())
         with self._path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

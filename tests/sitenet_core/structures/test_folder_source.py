@@ -62,6 +62,15 @@ def test_a_folder_is_read_in_the_order_of_its_csv(tmp_path: Path) -> None:
     assert not source.has_folds
 
 
+def test_a_folder_is_hashed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source(data(folder(tmp_path / "set")), data_root=None)
+    first = source.digest()
+    monkeypatch.setattr(Path, "read_bytes", None)
+    assert source.digest() == first
+
+
 def test_a_zip_gives_what_its_folder_gives(tmp_path: Path) -> None:
     path = folder(tmp_path / "set")
     plain = open_source(data(path), data_root=None)

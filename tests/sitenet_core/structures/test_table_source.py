@@ -64,6 +64,15 @@ def test_a_table_gives_its_rows_labels_and_folds(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[0].structure.frac_coords[1], 0.5)
 
 
+def test_a_table_is_hashed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source(data(table(tmp_path / "t.parquet", {})), data_root=None)
+    first = source.digest()
+    monkeypatch.setattr(Path, "open", None)
+    assert source.digest() == first
+
+
 def test_the_folds_of_the_target_go_before_those_of_the_table(tmp_path: Path) -> None:
     path = table(tmp_path / "t.parquet", {"fold": 3, "e_form": -1.0, "e_form_fold": 1})
     gap = open_source(data(path), data_root=None)
