@@ -19,7 +19,9 @@ def add_parsers(commands: Commands) -> None:
         metavar="COMMAND", required=True
     )
     run = group.add_parser("run", help="run a study, or go on with one")
-    run.add_argument("study", type=Path, metavar="STUDY", help="a study file (YAML)")
+    run.add_argument(
+        "study", type=Path, metavar="STUDY", help="a study file (YAML), or `quickstart`"
+    )
     run.add_argument(
         "--resume", action="store_true", help="go on with a study that was begun"
     )

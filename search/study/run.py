@@ -16,6 +16,7 @@ from search.study.resolve import (
     save_study,
 )
 from search.study.session import RunOptions, Session, end_before_trials
+from search.study.shipped import shipped_studies, shipped_study
 from search.study.summary import StudySummary, study_summary
 from sitenet_core.errors import ConfigError
 
@@ -29,7 +30,8 @@ def run_study(target: Path | str, options: RunOptions | None = None) -> StudySum
     """Run the study in file `target`, or go on with it, until its budget is used up.
 
     Args:
-        target: a study file; to go on, also the name or the folder of a study.
+        target: a study file, or the name of a shipped study; to go on, also the name
+            or the folder of a study.
         options: where and how.
 
     Returns:
@@ -63,14 +65,21 @@ def _locate(
     target: Path | str, options: RunOptions
 ) -> tuple[StudyFolder, Study | None]:
     """Return the study's folder and, where a file was named, what the file says."""
-    if Path(target).suffix not in _YAML:
-        if not options.resume:
+    file = Path(target)
+    if file.suffix not in _YAML:
+        name = str(target)
+        begun = StudyFolder(options.directory / name).exists
+        shipped = None if begun else shipped_study(name)
+        if shipped is None and not options.resume:
             raise ConfigError(
-                f"{target}: a study begins with a study file (.yaml); to go on with a "
+                f"{target}: a study begins with a study file (.yaml) or the name of a "
+                f"shipped study ({', '.join(shipped_studies())}); to go on with a "
                 "study by its name, add --resume"
             )
-        return find_study(str(target), options.directory), None
-    study = load_study(Path(target))
+        if shipped is None:
+            return find_study(name, options.directory), None
+        file = shipped
+    study = load_study(file)
     if options.name is not None:
         renamed = {**study.config.model_dump(), "name": options.name}
         try:
