@@ -1,1 +1,1 @@
-"""Package."""
+"""The platform: space → engine → trial → study → tracking → promotion, and `sitenet`."""

@@ -1,5 +1,6 @@
 """What is declared for installation is what the tree holds."""
 
+import importlib
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,13 @@ def test_every_module_lies_in_a_package() -> None:
     for name in ("sitenet_core", "search"):
         for path in (ROOT / name).rglob("*.py"):
             assert (path.parent / "__init__.py").is_file(), path
+
+
+def test_every_exported_name_exists() -> None:
+    for name in project()["tool"]["setuptools"]["packages"]:
+        module = importlib.import_module(name)
+        for exported in getattr(module, "__all__", ()):
+            assert hasattr(module, exported), f"{name}.{exported}"
 
 
 def test_folders_of_yaml_and_tests_are_no_packages() -> None:

@@ -1,1 +1,1 @@
-"""Package."""
+"""The command line: one module per command; each parses, calls, prints."""

@@ -1,1 +1,1 @@
-"""Package."""
+"""What runs next (conductor, searchers, schedulers), and Ray, which runs it."""

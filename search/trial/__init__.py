@@ -1,1 +1,1 @@
-"""Package."""
+"""One segment of a trial in a worker, its messages, failures and outcome."""

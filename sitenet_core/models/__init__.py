@@ -1,1 +1,1 @@
-"""Package."""
+"""Networks: torch, their configuration, and nothing else."""

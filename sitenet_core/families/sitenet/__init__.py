@@ -1,1 +1,1 @@
-"""Package."""
+"""Site-Net as a model family: features, batches, configuration, cost."""
