@@ -1,1 +1,1 @@
-"""The platform: space → engine → trial → study → tracking → promotion, and `sitenet`."""
+"""The platform: space → engine → trial → study → promotion, and `sitenet`."""
