@@ -1,6 +1,7 @@
 """A bundle is complete, holds no code, and is refused where it does not fit."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_a_bundle_says_where_it_comes_from(trained: tuple[Path, Path]) -> None:
     assert header.data.split == data.split.config.model_dump(mode="json")
     assert (header.data.n_train, header.data.n_validation) == (24, 9)
     assert set(header.metrics) == {"val_mae"}
-    assert header.versions["torch"] == torch.__version__
+    assert header.versions["torch"] == version("torch")
     assert header.epoch == load_weights(trained[0])[1]
 
 

@@ -5,6 +5,7 @@ import random
 import signal
 import threading
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,6 +164,15 @@ def test_no_signal_handler_is_installed_while_it_trains(tmp_path: Path) -> None:
     assert during == [before]
 
 
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """Python's own handler: a job in the background starts with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_reaches_the_caller_and_works_a_second_time(tmp_path: Path) -> None:
     def interrupt(_: EpochRecord) -> None:
         os.kill(os.getpid(), signal.SIGINT)
