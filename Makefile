@@ -11,7 +11,7 @@ export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 .PHONY: help install test lint check quickstart clean
 
 help:
-	@echo "make quickstart  install and run a complete small study (about 8 minutes)"
+	@echo "make quickstart  install and run a complete small study (about 4 minutes)"
 	@echo "make test        install and run the tests"
 	@echo "make lint        ruff, mypy and the import directions"
 	@echo "make check       lint and test, as CI does"
