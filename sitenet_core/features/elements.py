@@ -25,8 +25,9 @@ COLUMNS = (
     "AtomicRadius",
     "Density",
 )
-"""Names of the columns, in the order of the network's input."""
-UNITS = ("1", "u", "1", "1", "eV", "Pauling", "Å", "kg/m³")
+"""Names of the columns, in the order of the network's input. The units: weight in u,
+ionization energy in eV, electronegativity after Pauling, radius in Å, density of the
+element in kg/m³; the others have none."""
 
 
 @cache
@@ -73,11 +74,6 @@ def imputed_in(formulas: Iterable[str]) -> dict[str, list[str]]:
     numbers = {int(Element(symbol).Z) for symbol in present}
     found = {c: sorted(numbers.intersection(zs)) for c, zs in imputed().items()}
     return {c: [Element.from_Z(z).symbol for z in zs] for c, zs in found.items() if zs}
-
-
-def imputed_mask() -> np.ndarray:
-    """Return (104, 8) bool, true where `element_table` holds an imputed value."""
-    return np.vstack([np.zeros((1, len(COLUMNS)), bool), np.isnan(_published())])
 
 
 def standardised(table: np.ndarray) -> np.ndarray:

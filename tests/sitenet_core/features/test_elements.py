@@ -10,9 +10,16 @@ from sitenet_core.features.elements import (
     LARGEST_Z,
     element_table,
     imputed,
-    imputed_mask,
     standardised,
 )
+
+
+def imputed_mask() -> np.ndarray:
+    """Return (104, 8) bool, true where a value is listed as imputed."""
+    mask = np.zeros((LARGEST_Z + 1, len(COLUMNS)), dtype=bool)
+    for column, numbers in imputed().items():
+        mask[list(numbers), COLUMNS.index(column)] = True
+    return mask
 
 
 def test_table_is_matminers_own_for_every_element_and_property() -> None:
@@ -40,7 +47,6 @@ def test_the_imputed_values_are_listed() -> None:
     assert set(listed["Electronegativity"]) >= {2, 10, 18}
     assert set(listed["AtomicRadius"]) >= {2, 10, 36, 54, 85, 86, 87, *range(96, 104)}
     assert "Number" not in listed
-    assert sum(len(numbers) for numbers in listed.values()) == imputed_mask().sum()
 
 
 def test_row_zero_is_empty_and_every_other_is_finite() -> None:
