@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ruamel.yaml import YAML
 from support.structure_files import cif, perovskite, rock_salt
 
@@ -131,5 +132,8 @@ def write_bundle(folder: Path) -> Path:
         n_validation=0,
         n_test=0,
     )
-    weights = family.build(config, ModelMeta(target, 1)).state_dict()
+    # Seeded here: the numbers must not depend on which test ran before.
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        weights = family.build(config, ModelMeta(target, 1)).state_dict()
     return save_bundle(folder, weights, BundleDescription(config, target, data, 0, {}))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pymatgen.core import Structure
 from support.sitenet_training import CONFIG, TARGET
 from support.structure_files import rock_salt
@@ -44,7 +45,9 @@ def bundle_of(folder: Path, *, decorated: bool) -> Bundle:
     store = store_of(folder, decorated=decorated)
     split = make_split(store, data_config("density"), 12)
     data = TrainingData(store, split, TARGET)
-    network = get_family("sitenet").build(CONFIG, ModelMeta(TARGET))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        network = get_family("sitenet").build(CONFIG, ModelMeta(TARGET))
     save_bundle(folder / "bundle", network.state_dict(), describe(CONFIG, data, 0, {}))
     return load_bundle(folder / "bundle")
 
