@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.dense_sitenet import DenseSiteNet
+from support.dense_sitenet import DenseSiteNet, copied_weights
 from support.sitenet_records import (
     TINY,
     Shape,
@@ -18,7 +18,6 @@ from support.sitenet_records import (
 
 from sitenet_core.families.sitenet.batch import CrystalBatch
 from sitenet_core.models.sitenet.config import ModelSection
-from sitenet_core.models.sitenet.network import SiteNet
 
 TOLERANCE = 1e-10
 
@@ -43,18 +42,10 @@ GRID = [
 ]
 
 
-def leaves(model: SiteNet) -> dict[str, torch.Tensor]:
-    """Return copies of the parameters, with their own gradients, and of the buffers."""
-    values = {k: v.detach().clone() for k, v in model.named_buffers()}
-    for name, value in model.named_parameters():
-        values[name] = value.detach().clone().requires_grad_()
-    return values
-
-
 def compare(changes: dict[str, Any], batch: CrystalBatch, *, training: bool) -> None:
     """Check predictions and gradients of a tiny model against the oracle."""
     model = make_model(changes).train(training)
-    values = leaves(model)
+    values = copied_weights(model)
     section = ModelSection.model_validate(TINY | changes)
     dense = DenseSiteNet(section, values, training=training)(batch)
     ragged = model(batch)

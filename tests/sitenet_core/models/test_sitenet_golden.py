@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.dense_sitenet import DenseSiteNet, copied_weights, padded
 from support.sitenet_records import make_batch
 
 from sitenet_core.families.sitenet.batch import CrystalBatch
@@ -205,3 +206,19 @@ def test_log_coulomb_values_equal_the_published_code(reference: dict[str, Any]) 
     _, pairs = model.features(reference_batch(reference))
     _, expected = reference_inputs(reference)
     assert largest_difference(pairs, expected.tolist()) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [("-1", {}), ("3.0", {"cutoff": 3.0}), ("max_pool", {"pooling": "max"})],
+)
+def test_the_dense_oracle_equals_the_published_code(
+    reference: dict[str, Any], key: str, changes: dict[str, Any]
+) -> None:
+    weights = copied_weights(reference_model(reference, changes))
+    oracle = DenseSiteNet(section(changes), weights, training=False)
+    crystals = padded(reference_batch(reference), torch.float64)
+    sites, pairs = double(reference["x_input"]), double(reference["interaction"])
+    predicted = oracle.predict(sites, pairs[:, : crystals.real.shape[1]], crystals)
+    expected = reference["outputs"][key]["prediction"]
+    assert largest_difference(predicted[:, 0], expected) < TOLERANCE
