@@ -41,13 +41,13 @@ def cost(sizes: Mapping[str, np.ndarray], config: SiteNetConfig) -> list[Cost]:
     """Return the estimated training cost of each crystal; it grows with every size.
 
     Args:
-        sizes: crystal-scope arrays, `n_unique_sites` and `n_pairs` among them.
+        sizes: crystal-scope arrays, `n_sites` and `n_pairs` among them.
         config: architecture.
     """
     model = config.model
     loads = (
         (np.asarray(sizes["n_pairs"], dtype=np.float64), _pair_load(model)),
-        (np.asarray(sizes["n_unique_sites"], dtype=np.float64), _site_load(model)),
+        (np.asarray(sizes["n_sites"], dtype=np.float64), _site_load(model)),
         (1.0, _crystal_load(model)),
     )
     numbers = sum(rows * load.numbers for rows, load in loads)

@@ -1,8 +1,9 @@
 """From a crystal to the arrays of the Site-Net store.
 
-Convention: the supercell has n·m atoms, m images of each of the n unique sites, and
-atom j is an image of unique site floor(j / m). Row i holds the pairs of unique site i
-with every atom of the supercell, its own self pair (distance 0) first.
+Words: a unique site is one of the n sites of the primitive cell; a site is a row of the
+store, which stands for several unique sites that the network cannot tell apart; a pair
+is a site, a partner site and a distance, and stands for several atoms of the supercell.
+Blocks of pairs are those of `structures.quotient`.
 """
 
 from typing import TYPE_CHECKING
@@ -16,37 +17,41 @@ from sitenet_core.structures.canonical import Supercell, canonical_supercell
 from sitenet_core.structures.cell import Crystal, primitive_cell
 from sitenet_core.structures.distances import pair_distances
 from sitenet_core.structures.primitive import invariant_primitive_cell
+from sitenet_core.structures.quotient import Quotient, trivial_quotient
 from sitenet_core.structures.supercell import scaling_matrix
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 """Raised whenever `featurise` returns other numbers for the same input."""
 
 SCHEMA: tuple[ArraySpec, ...] = (
     ArraySpec("n_unique_sites", CRYSTAL, "int32", "1", "sites of the primitive cell"),
-    ArraySpec("n_pairs", CRYSTAL, "int64", "1", "rows of the pair scope"),
+    ArraySpec("n_sites", CRYSTAL, "int32", "1", "rows of the site scope"),
+    ArraySpec("n_pairs", CRYSTAL, "int64", "1", "pairs of all blocks (a, b), (b, a)"),
     ArraySpec("n_atoms", CRYSTAL, "int32", "1", "atoms of the supercell"),
     ArraySpec("lattice", CRYSTAL, "float64", "Å", "primitive lattice rows", (3, 3)),
     ArraySpec(
         "scaling_matrix", CRYSTAL, "int32", "1", "supercell = matrix · lattice", (3, 3)
     ),
+    ArraySpec(
+        "frac_coords", "unique_site", "float64", "1", "in the primitive lattice", (3,)
+    ),
+    ArraySpec("site_index", "unique_site", "uint16", "1", "site it is merged into"),
     ArraySpec("atomic_numbers", "site", "uint8", "1", "atomic number Z"),
     ArraySpec("oxidation_states", "site", "float32", "1", "0 where undecorated"),
-    ArraySpec("site_multiplicity", "site", "uint16", "1", "sites merged into this one"),
-    ArraySpec("frac_coords", "site", "float64", "1", "in the primitive lattice", (3,)),
-    ArraySpec("pairs_per_site", "site", "int32", "1", "length of the site's row"),
-    ArraySpec("pair_partner", "pair", "uint16", "1", "unique site of atom j"),
+    ArraySpec("site_multiplicity", "site", "uint16", "1", "unique sites it stands for"),
+    ArraySpec("pairs_per_block", "block", "uint16", "1", "pairs of block a ≤ b"),
+    ArraySpec("pair_distance", "half_pair", "float32", "Å", "minimum image, ascending"),
     ArraySpec(
-        "pair_distance", "pair", "float32", "Å", "minimum image in the supercell"
+        "pair_multiplicity", "half_pair", "uint16", "1", "atoms of b around one a"
     ),
-    ArraySpec("pair_multiplicity", "pair", "uint16", "1", "pairs merged into this one"),
 )
 """Every array of one crystal, in order."""
 
 LARGEST_N = int(np.iinfo(np.uint16).max)
-"""Most unique sites that `pair_partner` can name."""
+"""Most unique sites that `site_index` can name."""
 
 
 def featurise(structure: "Structure", settings: CellSettings) -> dict[str, np.ndarray]:
@@ -66,10 +71,11 @@ def featurise(structure: "Structure", settings: CellSettings) -> dict[str, np.nd
             "taken"
         )
     distances = pair_distances(crystal, supercell.scaling)
+    quotient = trivial_quotient(distances)
     return (
-        _crystal_arrays(supercell, distances)
-        | _site_arrays(crystal, distances)
-        | _pair_arrays(distances)
+        _crystal_arrays(supercell, quotient, distances.shape[1])
+        | _site_arrays(crystal, quotient)
+        | _pair_arrays(quotient)
     )
 
 
@@ -90,41 +96,32 @@ def supercell_of(structure: "Structure", settings: CellSettings) -> Supercell:
 
 
 def _crystal_arrays(
-    supercell: Supercell, distances: np.ndarray
+    supercell: Supercell, quotient: Quotient, n_atoms: int
 ) -> dict[str, np.ndarray]:
-    n_sites, n_atoms = distances.shape
     return {
-        "n_unique_sites": np.array(n_sites, dtype=np.int32),
-        "n_pairs": np.array(distances.size, dtype=np.int64),
+        "n_unique_sites": np.array(len(quotient.site_index), dtype=np.int32),
+        "n_sites": np.array(len(quotient.sizes), dtype=np.int32),
+        "n_pairs": np.array(quotient.n_pairs, dtype=np.int64),
         "n_atoms": np.array(n_atoms, dtype=np.int32),
         "lattice": supercell.crystal.lattice.astype(np.float64),
         "scaling_matrix": supercell.scaling.astype(np.int32),
     }
 
 
-def _site_arrays(crystal: Crystal, distances: np.ndarray) -> dict[str, np.ndarray]:
-    n_sites, n_atoms = distances.shape
+def _site_arrays(crystal: Crystal, quotient: Quotient) -> dict[str, np.ndarray]:
+    rows = quotient.representatives
     return {
-        "atomic_numbers": crystal.numbers.astype(np.uint8),
-        "oxidation_states": crystal.oxidation.astype(np.float32),
-        "site_multiplicity": np.ones(n_sites, dtype=np.uint16),
         "frac_coords": crystal.frac.astype(np.float64),
-        "pairs_per_site": np.full(n_sites, n_atoms, dtype=np.int32),
+        "site_index": quotient.site_index.astype(np.uint16),
+        "atomic_numbers": crystal.numbers[rows].astype(np.uint8),
+        "oxidation_states": crystal.oxidation[rows].astype(np.float32),
+        "site_multiplicity": quotient.sizes.astype(np.uint16),
     }
 
 
-def _pair_arrays(distances: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the pair scope; each row begins with its own self pair."""
-    n_sites, n_atoms = distances.shape
-    images = n_atoms // n_sites
-    rows = np.arange(n_sites)
-    atoms = np.tile(np.arange(n_atoms), (n_sites, 1))
-    # the self pair changes places with the first atom of the row
-    atoms[rows, rows * images] = 0
-    atoms[:, 0] = rows * images
-    ordered = np.take_along_axis(distances, atoms, axis=1)
+def _pair_arrays(quotient: Quotient) -> dict[str, np.ndarray]:
     return {
-        "pair_partner": (atoms // images).astype(np.uint16).reshape(-1),
-        "pair_distance": ordered.astype(np.float32).reshape(-1),
-        "pair_multiplicity": np.ones(distances.size, dtype=np.uint16),
+        "pairs_per_block": quotient.pairs_per_block.astype(np.uint16),
+        "pair_distance": quotient.distance.astype(np.float32),
+        "pair_multiplicity": quotient.multiplicity.astype(np.uint16),
     }

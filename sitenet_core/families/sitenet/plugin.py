@@ -82,7 +82,7 @@ class SiteNetFamily:
     def cost(
         self, sizes: Mapping[str, np.ndarray], config: TrialConfig
     ) -> Sequence[Cost]:
-        """Return the cost of each crystal; reads `n_unique_sites` and `n_pairs`."""
+        """Return the cost of each crystal; reads `n_sites` and `n_pairs`."""
         return cost(sizes, _own(config))
 
     def batch_budget(self, config: TrialConfig) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from sitenet_core.config import StrictModel
 class CellSettings(StrictModel):
     """How a crystal becomes a supercell; another value means another store."""
 
-    max_atoms: int = Field(default=500, ge=1, le=100_000)
+    max_atoms: int = Field(default=500, ge=1, le=65_535)
     """Most atoms in a supercell. A primitive cell with more is taken as it is."""
     primitive_tolerance: float | None = Field(default=0.1, gt=0)
     """How far, in Å, atoms may be from a translated copy for the translation to count.
@@ -21,3 +21,8 @@ class CellSettings(StrictModel):
     reduction: Literal["canonical", "none"] = "canonical"
     """`canonical` makes the supercell independent of the basis of the input file;
     `none` is the published behaviour."""
+    merge_tolerance: float | None = Field(default=1e-4, gt=0, le=0.1)
+    """How far apart, in Å, the distances of pairs that are merged into one may be.
+
+    Equal pairs, and sites that see the same, are stored once with a multiplicity.
+    Null merges nothing."""

@@ -50,9 +50,11 @@ def assert_holds(store: PackedStore, source: Source, made_by: FeatureRecipe) -> 
         assert set(found) == set(expected)
         for name, values in expected.items():
             np.testing.assert_array_equal(found[name], values, strict=True)
-    n_sites = store.column("n_unique_sites")
+    n_sites = store.column("n_sites")
     np.testing.assert_array_equal(store.sizes("site"), n_sites)
-    np.testing.assert_array_equal(store.sizes("pair"), store.column("n_pairs"))
+    np.testing.assert_array_equal(store.sizes("block"), n_sites * (n_sites + 1) // 2)
+    n_unique = store.column("n_unique_sites")
+    np.testing.assert_array_equal(store.sizes("unique_site"), n_unique)
 
 
 def test_a_table_of_real_crystals_is_stored_exactly(

@@ -7,12 +7,15 @@ import pytest
 import torch
 from support.sitenet_records import (
     Shape,
+    batch_of_rows,
     make_batch,
+    make_merged_record,
     make_model,
     make_record,
     mixed_batch,
     permute_sites,
     relative_difference,
+    rows_of,
 )
 
 from sitenet_core.families.sitenet.batch import CrystalBatch, declared_fields
@@ -58,12 +61,29 @@ def test_offsets_partners_and_rows_of_two_crystals() -> None:
     assert batch.site_crystal.tolist() == [0, 0, 1]
     assert batch.pair_offsets.tolist() == [0, 4, 8, 11]
     assert batch.pair_site.tolist() == [0] * 4 + [1] * 4 + [2] * 3
-    assert batch.pair_partner[:8].sort().values.tolist() == [0] * 4 + [1] * 4
+    assert batch.pair_partner[:8].tolist() == [0, 0, 1, 1] * 2
     assert batch.pair_partner[8:].tolist() == [2, 2, 2]
     assert batch.targets.tolist() == [[1.0], [2.0]]
     itself = batch.pair_distance == 0
     assert torch.equal(batch.pair_site[itself], batch.pair_partner[itself])
     assert batch.pair_site[itself].tolist() == [0, 1, 2]
+
+
+def test_blocks_are_expanded_as_written_out_by_hand() -> None:
+    records = [make_merged_record(n, n) for n in (3, 1, 5, 2)]
+    found, expected = make_batch(records), batch_of_rows([rows_of(r) for r in records])
+    for entry in fields(found):
+        one, other = getattr(found, entry.name), getattr(expected, entry.name)
+        assert torch.equal(one, other) or entry.name == "targets", entry.name
+
+
+def test_a_mirrored_block_counts_as_many_pairs_as_its_image() -> None:
+    batch = make_batch([make_merged_record(5, 0)])
+    total = torch.zeros(5, 5)
+    weight = batch.pair_multiplicity * batch.site_multiplicity[batch.pair_site]
+    total.index_put_((batch.pair_site, batch.pair_partner), weight, accumulate=True)
+    assert len(batch.site_multiplicity.unique()) > 1
+    assert torch.equal(total, total.T)
 
 
 def test_a_batch_does_not_share_memory_with_a_read_only_store() -> None:

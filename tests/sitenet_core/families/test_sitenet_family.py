@@ -15,7 +15,7 @@ from sitenet_core.families.sitenet.config import SiteNetConfig
 from sitenet_core.families.sitenet.cost import cost
 from sitenet_core.features.elements import element_table, standardised
 
-SIZES = {"n_unique_sites": np.array([4, 40]), "n_pairs": np.array([400, 40_000])}
+SIZES = {"n_sites": np.array([4, 40]), "n_pairs": np.array([400, 40_000])}
 WIDER: list[dict[str, Any]] = [
     {"embedding_dim": 93},
     {"site_dim_per_head": 31},
@@ -100,12 +100,13 @@ def test_scaling_decides_the_elemental_properties(scaling: str) -> None:
     crystals = embedded_crystals("AB_cP6_221_c_d")
     records = [family.featurise(c, family.settings(config)) for c in crystals]
     model = family.build(config, ModelMeta(target=TARGET))
-    sites, pairs = model.get_submodule("features")(family.collate(records, None))
+    batch = family.collate(records, None)
+    sites, pairs = model.get_submodule("features")(batch)
     table = element_table() if scaling == "none" else standardised(element_table())
     expected = torch.from_numpy(table[records[0]["atomic_numbers"]]).float()
     assert torch.equal(sites[:, 4:12], expected)
     assert sites[:, 12].tolist() == [0.0] * len(sites)
-    assert torch.equal(pairs[:, 0], torch.from_numpy(records[0]["pair_distance"]))
+    assert torch.equal(pairs[:, 0], batch.pair_distance)
 
 
 def test_oxidation_states_reach_the_network() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from support.dense_sitenet import DenseSiteNet, copied_weights, padded
-from support.sitenet_records import make_batch
+from support.sitenet_records import batch_of_rows
 
 from sitenet_core.families.sitenet.batch import CrystalBatch
 from sitenet_core.models.sitenet.config import ModelSection
@@ -142,7 +142,7 @@ def reference_batch(reference: dict[str, Any]) -> CrystalBatch:
                 "pair_multiplicity": np.ones(n * n * m),
             }
         )
-    return make_batch(records)
+    return batch_of_rows(records)
 
 
 def reference_inputs(reference: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:

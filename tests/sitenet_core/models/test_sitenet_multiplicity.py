@@ -7,6 +7,7 @@ import pytest
 import torch
 from support.sitenet_records import (
     Record,
+    batch_of_rows,
     expand,
     make_batch,
     make_merged_record,
@@ -42,7 +43,7 @@ def test_merged_rows_give_the_prediction_of_rows_written_out(
 ) -> None:
     model = make_model(changes)
     one = model(make_batch(merged))
-    other = model(make_batch([expand(r) for r in merged]))
+    other = model(batch_of_rows([expand(r) for r in merged]))
     assert relative_difference(one, other) < TOLERANCE
 
 
@@ -51,9 +52,9 @@ def test_merged_rows_give_the_gradients_of_rows_written_out(
     merged: list[Record], norm: str
 ) -> None:
     gradients = []
-    for records in (merged, [expand(r) for r in merged]):
+    for batch in (make_batch(merged), batch_of_rows([expand(r) for r in merged])):
         model = make_model({"normalization": norm})
-        model(make_batch(records)).square().sum().backward()
+        model(batch).square().sum().backward()
         found = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
         assert len(found) == len(list(model.parameters()))
         gradients.append(torch.cat(found))
@@ -62,9 +63,9 @@ def test_merged_rows_give_the_gradients_of_rows_written_out(
 
 def test_running_statistics_do_not_depend_on_merging(merged: list[Record]) -> None:
     states = []
-    for records in (merged, [expand(r) for r in merged]):
+    for batch in (make_batch(merged), batch_of_rows([expand(r) for r in merged])):
         model = make_model({"normalization": "batch"})
-        model(make_batch(records))
+        model(batch)
         states.append(torch.cat([b.flatten() for b in model.buffers()]))
     assert relative_difference(*states) < TOLERANCE
 

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 from pymatgen.core import Lattice, Structure
 from support.crystals import sample
+from support.sitenet_records import blocks_of
 
 from sitenet_core.data.schema import CRYSTAL
 from sitenet_core.errors import StructureError
@@ -27,7 +28,13 @@ def test_arrays_are_those_of_the_schema(reduction: str, tolerance: float) -> Non
     for structure in [ROCK_SALT, *sample("prototypes", 10)]:
         arrays = featurise(structure, settings)
         assert list(arrays) == [spec.name for spec in SCHEMA]
-        rows = {"site": arrays["n_unique_sites"], "pair": arrays["n_pairs"]}
+        n_sites = int(arrays["n_sites"])
+        rows = {
+            "unique_site": arrays["n_unique_sites"],
+            "site": n_sites,
+            "block": n_sites * (n_sites + 1) // 2,
+            "half_pair": arrays["pairs_per_block"].sum(),
+        }
         for spec in SCHEMA:
             array = arrays[spec.name]
             expected = () if spec.scope == CRYSTAL else (int(rows[spec.scope]),)
@@ -45,33 +52,35 @@ def test_rock_salt_at_fifty_atoms_is_what_one_can_count() -> None:
     )
     assert charges == {11: 1.0, 17: -1.0}
     assert n_atoms <= 50
-    assert arrays["pairs_per_site"].tolist() == [n_atoms, n_atoms]
     images = abs(round(np.linalg.det(arrays["scaling_matrix"])))
     assert n_atoms == 2 * images
-    distances = arrays["pair_distance"].reshape(2, n_atoms)
-    assert np.isclose(distances, 2.82, atol=1e-5).sum(axis=1).tolist() == [6, 6]
+    blocks = blocks_of(arrays)
+    for own, other in ((0, 1), (1, 0)):
+        counts = [blocks[own, b][1].sum() for b in (0, 1)]
+        assert counts == [images, images]
+        distance, count = blocks[own, other]
+        assert count[np.isclose(distance, 2.82, atol=1e-5)].sum() == 6
+        distance, count = blocks[own, own]
+        assert not np.isclose(distance, 2.82, atol=1e-5).any()
 
 
-def test_each_row_begins_with_its_own_self_pair_and_has_no_other() -> None:
+def test_each_site_meets_itself_once_and_every_atom_of_the_supercell() -> None:
     for structure in sample("prototypes", 20, seed=1):
         arrays = featurise(structure, CellSettings(max_atoms=80))
-        n, atoms = int(arrays["n_unique_sites"]), int(arrays["n_atoms"])
-        partner = arrays["pair_partner"].reshape(n, atoms)
-        distance = arrays["pair_distance"].reshape(n, atoms)
-        assert partner[:, 0].tolist() == list(range(n))
-        assert not distance[:, 0].any()
-        assert (distance[:, 1:] > 0).all()
-        counts = [np.bincount(row, minlength=n).tolist() for row in partner]
-        assert counts == [[atoms // n] * n] * n
-
-
-def test_pair_partners_are_at_the_distances_of_their_element() -> None:
-    arrays = featurise(ROCK_SALT, CellSettings(max_atoms=50))
-    n, atoms = 2, int(arrays["n_atoms"])
-    near = np.isclose(arrays["pair_distance"].reshape(n, atoms), 2.82, atol=1e-5)
-    partner = arrays["pair_partner"].reshape(n, atoms)
-    for site in range(n):
-        assert set(partner[site][near[site]].tolist()) == {1 - site}
+        n_sites, n_atoms = int(arrays["n_sites"]), int(arrays["n_atoms"])
+        images = n_atoms // int(arrays["n_unique_sites"])
+        sizes = arrays["site_multiplicity"]
+        assert np.bincount(arrays["site_index"]).tolist() == sizes.tolist()
+        n_pairs = 0
+        for (a, b), (distance, count) in blocks_of(arrays).items():
+            itself = distance == 0
+            assert itself.tolist() == [a == b] + [False] * (len(distance) - 1)
+            assert not itself.any() or count[0] == 1
+            assert (np.diff(distance) >= 0).all()
+            assert count.sum() == images * sizes[b]
+            n_pairs += len(distance)
+        assert arrays["n_pairs"] == n_pairs
+        assert n_sites <= arrays["n_unique_sites"] == len(arrays["frac_coords"])
 
 
 @pytest.mark.parametrize("reduction", ["canonical", "none"])
@@ -80,7 +89,8 @@ def test_one_site_crystals_are_taken(reduction: str) -> None:
     settings = CellSettings.model_validate({"max_atoms": 27, "reduction": reduction})
     arrays = featurise(polonium, settings)
     assert arrays["n_atoms"] == 27
-    assert np.isclose(arrays["pair_distance"], 3.35, atol=1e-5).sum() == 6
+    near = np.isclose(arrays["pair_distance"], 3.35, atol=1e-5)
+    assert arrays["pair_multiplicity"][near].sum() == 6
 
 
 @pytest.mark.parametrize("reduction", ["canonical", "none"])
@@ -112,7 +122,7 @@ def test_structures_that_cannot_be_taken_raise_a_structure_error() -> None:
         featurise(heavy, CellSettings())
 
 
-def test_more_sites_than_partners_can_name_are_refused(
+def test_more_sites_than_an_index_can_name_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert LARGEST_N == 65535
@@ -130,7 +140,9 @@ def test_settings_and_function_can_go_to_another_process() -> None:
     "change",
     [
         {"max_atoms": 0},
-        {"max_atoms": 100_001},
+        {"max_atoms": 65_536},
+        {"merge_tolerance": 0},
+        {"merge_tolerance": 0.11},
         {"primitive_tolerance": 0},
         {"reduction": "niggli"},
         {"max_atom": 50},
@@ -156,4 +168,5 @@ def test_default_settings_keep_distortions_and_are_canonical() -> None:
         "max_atoms": 500,
         "primitive_tolerance": 0.1,
         "reduction": "canonical",
+        "merge_tolerance": 1e-4,
     }
