@@ -26,8 +26,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from sitenet_core.structures.cell import Crystal
-from sitenet_core.structures.fingerprint import smallest, smallest_supercells
-from sitenet_core.structures.lattice import hermite_normal_form, minkowski_basis
+from sitenet_core.structures.distances import SupercellMetric
+from sitenet_core.structures.fingerprint import (
+    Candidates,
+    smallest,
+    smallest_supercells,
+    species_ranks,
+)
+from sitenet_core.structures.lattice import coset_vectors, minkowski_basis
 from sitenet_core.structures.supercell import scaling_matrix
 
 LENGTH_TIE = 1e-4
@@ -39,6 +45,14 @@ SCALING_TIE = 1e-4
 noise of a rounded CIF file does not decide what the fingerprint should."""
 LARGEST_COEFFICIENT = 2
 """Coefficients searched for vectors as short as those of a reduced basis."""
+SAME_SHAPE = 12
+"""Digits of the scalar products, in units of the longest vector squared, that make two
+bases one shape: rounding differs, nothing that a supercell depends on does."""
+
+_AXIS = range(-LARGEST_COEFFICIENT, LARGEST_COEFFICIENT + 1)
+_COEFFICIENTS = np.array(
+    [c for c in itertools.product(_AXIS, repeat=3) if c > (0, 0, 0)]
+)
 
 
 @dataclass(frozen=True)
@@ -62,17 +76,74 @@ def canonical_supercell(crystal: Crystal, max_atoms: int) -> Supercell:
         StructureError: if the cell has no volume.
     """
     reduced = crystal.in_basis(minkowski_basis(crystal.lattice))
-    distinct: dict[tuple[tuple[int, ...], ...], Supercell] = {}
-    for basis in reduced_bases(reduced.lattice):
-        lattice = basis @ reduced.lattice
-        scaling = scaling_matrix(lattice, crystal.n_sites, max_atoms, SCALING_TIE)
-        key = hermite_normal_form(scaling @ basis)
-        if key not in distinct:
-            distinct[key] = Supercell(reduced.in_basis(basis), scaling)
-    candidates = list(distinct.values())
-    chosen = smallest_supercells([(c.crystal, c.scaling) for c in candidates])[0]
-    best = candidates[chosen]
-    return Supercell(best.crystal, best.scaling, n_tied=len(candidates))
+    bases = reduced_bases(reduced.lattice)
+    scalings = _scalings(bases @ reduced.lattice, crystal.n_sites, max_atoms)
+    kept = _distinct(np.array(scalings) @ bases)
+    chosen = 0
+    if len(kept) > 1:
+        candidates = _candidates(reduced, bases[kept], [scalings[k] for k in kept])
+        chosen = smallest_supercells(candidates)[0]
+    best = kept[chosen]
+    return Supercell(reduced.in_basis(bases[best]), scalings[best], n_tied=len(kept))
+
+
+def _shapes(lattices: np.ndarray) -> list[bytes]:
+    """Return a name for the scalar products of each basis (k, 3, 3)."""
+    grams = lattices @ lattices.transpose(0, 2, 1)
+    return [key.tobytes() for key in np.round(grams / grams.max(), SAME_SHAPE) + 0.0]
+
+
+def _scalings(lattices: np.ndarray, n_sites: int, max_atoms: int) -> list[np.ndarray]:
+    """Return the scaling matrix of each basis, computed once for those of one shape."""
+    known: dict[bytes, np.ndarray] = {}
+    found = []
+    for name, lattice in zip(_shapes(lattices), lattices, strict=True):
+        if name not in known:
+            known[name] = scaling_matrix(lattice, n_sites, max_atoms, SCALING_TIE)
+        found.append(known[name])
+    return found
+
+
+def _distinct(sublattices: np.ndarray) -> np.ndarray:
+    """Return the first index of each sublattice among row bases (k, 3, 3), integer.
+
+    A spans a part of the lattice of B iff A·B⁻¹ is integer; of the same number of
+    points, it spans all of it. Only the largest are looked at.
+    """
+    sizes = np.rint(np.abs(np.linalg.det(sublattices)))
+    largest = np.flatnonzero(sizes == sizes.max())
+    if len(largest) == 1:
+        return largest
+    rows = sublattices[largest]
+    # entries of A·B⁻¹ are multiples of 1/size, far above rounding
+    ratios = rows[:, None] @ np.linalg.inv(rows)[None]
+    same = (np.abs(ratios - np.rint(ratios)) * sizes.max() < 0.5).all(axis=(2, 3))
+    first: np.ndarray = largest[sorted(set(same.argmax(axis=1).tolist()))]
+    return first
+
+
+def _candidates(
+    crystal: Crystal, bases: np.ndarray, scalings: list[np.ndarray]
+) -> Candidates:
+    """Return the supercells of `crystal` in `bases`, ready to be compared."""
+    lattices = bases @ crystal.lattice
+    known: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+    shapes = []
+    for name, lattice, scaling in zip(
+        _shapes(lattices), lattices, scalings, strict=True
+    ):
+        if name not in known:
+            reduced = minkowski_basis(scaling @ lattice) @ scaling
+            known[name] = reduced, coset_vectors(scaling)
+        shapes.append(known[name])
+    reduced = np.stack([shape[0] for shape in shapes])
+    metric = SupercellMetric(
+        cosets=np.stack([shape[1] for shape in shapes]),
+        to_supercell=np.linalg.inv(reduced),
+        lattice=reduced @ lattices,
+    )
+    frac = crystal.frac @ np.rint(np.linalg.inv(bases))
+    return Candidates(species_ranks(crystal), frac, metric)
 
 
 def reduced_bases(lattice: np.ndarray) -> np.ndarray:
@@ -80,18 +151,16 @@ def reduced_bases(lattice: np.ndarray) -> np.ndarray:
 
     One basis stands for all eight signs of its vectors.
     """
-    axis = range(-LARGEST_COEFFICIENT, LARGEST_COEFFICIENT + 1)
-    coefficients = np.array(
-        [c for c in itertools.product(axis, repeat=3) if c > (0,) * 3]
-    )
-    lengths = np.linalg.norm(coefficients @ lattice, axis=1)
-    minima = np.linalg.norm(lattice, axis=1)
+    lengths = np.sqrt(((_COEFFICIENTS @ lattice) ** 2).sum(axis=1))
+    minima = np.sqrt((lattice**2).sum(axis=1))
     slots = [
         np.flatnonzero(np.abs(lengths - minimum) <= LENGTH_TIE * minima.min())
         for minimum in minima
     ]
+    if all(len(slot) == 1 for slot in slots):
+        return _COEFFICIENTS[np.concatenate(slots)][None]
     triples = np.stack(np.meshgrid(*slots, indexing="ij"), axis=-1).reshape(-1, 3)
-    bases = coefficients[triples]
+    bases = _COEFFICIENTS[triples]
     bases = bases[np.abs(np.rint(np.linalg.det(bases))) == 1]
     tied: np.ndarray = bases[smallest(_cosines(bases @ lattice), COSINE_TIE)]
     return tied

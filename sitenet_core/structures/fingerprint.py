@@ -11,7 +11,7 @@ of the smallest value stay in, whatever their order. Stages, from coarse to exac
 The coarse stage makes the choice stable against the noise of rounded input files.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,11 +26,13 @@ SAME_COLOUR = 1e-10
 """Colours (dimensionless, of order one) that differ by less are the same."""
 REFINEMENTS = 3
 """Rounds of colour refinement; the network has about as many blocks."""
-MAX_KEPT = 1_000_000
-"""Distances kept per candidate; more are computed again when they are needed."""
+MAX_KEPT = 4_000_000
+"""Distances kept for all candidates together; more are computed again when needed."""
+AT_ONCE = 8192
+"""Distances that are worth a round of array calls."""
 
-_Candidate = tuple[Crystal, np.ndarray]
-_Classes = list[tuple[np.ndarray, np.ndarray]]
+_Pairs = tuple[np.ndarray, np.ndarray]
+"""First and second sites of some pairs."""
 
 
 def smallest(values: np.ndarray, tolerance: float) -> np.ndarray:
@@ -48,93 +50,159 @@ def smallest(values: np.ndarray, tolerance: float) -> np.ndarray:
     return alive
 
 
-def smallest_supercells(candidates: Sequence[_Candidate]) -> list[int]:
-    """Return the indices of the candidates that no stage can tell apart.
+@dataclass(frozen=True)
+class Candidates:
+    """k supercells of one size of one crystal, each with a basis of its own."""
 
-    Each candidate is a crystal and its scaling matrix; all describe one crystal, with
-    the sites in the same order, and have supercells of one size.
-    """
-    alive = list(range(len(candidates)))
+    species: np.ndarray
+    """(n,) int, rank of each site's species (`species_ranks`)."""
+    frac: np.ndarray
+    """(k, n, 3) fractional coordinates in the basis of each candidate."""
+    metric: SupercellMetric
+    """Of the k supercells, in the same bases."""
+
+
+def smallest_supercells(candidates: Candidates) -> list[int]:
+    """Return the indices of the candidates that no stage can tell apart."""
+    alive = np.arange(len(candidates.frac))
     if len(alive) == 1:
-        return alive
-    species = species_ranks(candidates[0][0])
-    classes = _classes(species)
-    graphs = [_PairGraph(one, species, classes) for one in candidates]
+        return [0]
+    pairs = _PairDistances(candidates)
     for tolerance in (COARSE, FINE):
-        for index in range(len(classes)):
-            rows = [graphs[k].sorted_distances(index) for k in alive]
-            alive = [alive[k] for k in smallest(np.stack(rows), tolerance)]
+        for index in range(len(pairs.classes)):
+            alive = alive[smallest(pairs.ascending(index, alive), tolerance)]
             if len(alive) == 1:
-                return alive
-    colours = np.stack([graphs[k].colours() for k in alive])
-    return [alive[k] for k in smallest(colours, SAME_COLOUR)]
+                return [int(alive[0])]
+    kept = alive[smallest(_colours(pairs, alive), SAME_COLOUR)]
+    return [int(k) for k in kept]
 
 
-class _PairGraph:
-    """The pairs of one supercell, by classes of species pairs, computed on demand."""
+@dataclass(frozen=True)
+class _Class:
+    """The distances of the pairs of two species in the candidates alive so far."""
 
-    def __init__(
-        self, candidate: _Candidate, species: np.ndarray, classes: _Classes
-    ) -> None:
-        self.crystal, scaling = candidate
-        self.metric = SupercellMetric.of(self.crystal.lattice, scaling)
-        self.species = species
-        self.classes = classes
-        self._kept: dict[int, np.ndarray] = {}
+    alive: np.ndarray
+    """(k,) indices of the candidates."""
+    distances: np.ndarray
+    """(k, p, m) Å."""
+    ascending: np.ndarray
+    """(k, p·m) Å, sorted."""
+
+    def rows(self, alive: np.ndarray) -> np.ndarray | slice:
+        """Return where the candidates `alive`, a part of these, are."""
+        if len(alive) == len(self.alive):
+            return slice(None)
+        return np.searchsorted(self.alive, alive)
+
+
+class _PairDistances:
+    """The pairs of all candidates, by classes of species pairs, computed on demand."""
+
+    def __init__(self, candidates: Candidates) -> None:
+        self._candidates = candidates
+        self.species = candidates.species
+        self.classes = _classes(candidates.species)
+        self._kept: dict[int, _Class] = {}
         self._room = MAX_KEPT
 
-    def distances(self, index: int) -> np.ndarray:
-        """Return (p, m) Å, the distances of the pairs of class `index`."""
+    def ascending(self, index: int, alive: np.ndarray) -> np.ndarray:
+        """Return (k, p·m) Å, the sorted distances of class `index`."""
+        found = self._class(index, alive)
+        return found.ascending[found.rows(alive)]
+
+    def distances(self, index: int, alive: np.ndarray) -> np.ndarray:
+        """Return (k, p, m) Å, the distances of the pairs of class `index`."""
+        found = self._class(index, alive)
+        return found.distances[found.rows(alive)]
+
+    def _class(self, index: int, alive: np.ndarray) -> _Class:
         if index in self._kept:
             return self._kept[index]
-        first, second = self.classes[index]
-        found = self.metric.distances(
-            self.crystal.frac[second] - self.crystal.frac[first]
+        found = self._computed(index, alive)
+        for number, one in found.items():
+            size = 2 * one.distances.size
+            if size <= self._room:
+                self._room -= size
+                self._kept[number] = one
+        return found[index]
+
+    def _computed(self, index: int, alive: np.ndarray) -> dict[int, _Class]:
+        """Return class `index`, and as many small ones behind it as cost no more."""
+        metric = self._candidates.metric
+        numbers, n_pairs = [index], len(self.classes[index][0])
+        for number in range(index + 1, len(self.classes)):
+            n_pairs += len(self.classes[number][0])
+            if n_pairs * len(alive) * metric.n_images > AT_ONCE:
+                break
+            numbers.append(number)
+        first, second = (
+            np.concatenate([self.classes[number][side] for number in numbers])
+            for side in (0, 1)
         )
-        if found.size <= self._room:
-            self._room -= found.size
-            self._kept[index] = found
+        if len(alive) < len(metric.cosets):
+            metric = metric.only(alive)
+        frac = self._candidates.frac[alive]
+        computed = metric.distances(frac[:, second] - frac[:, first])
+        found, start = {}, 0
+        for number in numbers:
+            stop = start + len(self.classes[number][0])
+            part = computed[:, start:stop]
+            ascending = np.sort(part.reshape(len(alive), -1), axis=1)
+            found[number] = _Class(alive, part, ascending)
+            start = stop
         return found
 
-    def sorted_distances(self, index: int) -> np.ndarray:
-        """Return all distances of class `index`, Å, in ascending order."""
-        return np.sort(self.distances(index), axis=None)
 
-    def colours(self) -> np.ndarray:
-        """Return the sorted colours of the sites after each round of refinement.
+def _colours(pairs: _PairDistances, alive: np.ndarray) -> np.ndarray:
+    """Return (k, rounds·n): the sorted colours of the sites after each refinement.
 
-        A site's new colour is half its old one and the mean, over all atoms j of the
-        supercell, of f(d)·c + g(d)·c² with j's old colour c: slopes of order one, so
-        that noise in the distances stays noise in the colours.
-        """
-        near, wave = self._kernels()
-        colour = (1.0 + self.species) / (1.0 + self.species.max())
-        rounds = []
-        for _ in range(REFINEMENTS):
-            colour = 0.5 * colour + near @ colour + wave @ colour**2
-            rounds.append(colour[np.lexsort((colour, self.species))])
-        return np.concatenate(rounds)
+    A site's new colour is half its old one and the mean, over all atoms j of the
+    supercell, of f(d)·c + g(d)·c² with j's old colour c: slopes of order one, so that
+    noise in the distances stays noise in the colours.
+    """
+    near, wave = _kernels(pairs, alive)
+    species = pairs.species
+    colour = (1.0 + species) / (1.0 + species.max())
+    colour = np.broadcast_to(colour, (len(alive), len(species)))
+    rounds = []
+    for _ in range(REFINEMENTS):
+        colour = (
+            0.5 * colour
+            + (near @ colour[..., None])[..., 0]
+            + (wave @ (colour**2)[..., None])[..., 0]
+        )
+        ranks = np.broadcast_to(species, colour.shape)
+        order = np.lexsort((colour, ranks), axis=1)
+        rounds.append(np.take_along_axis(colour, order, axis=1))
+    return np.concatenate(rounds, axis=1)
 
-    def _kernels(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return 1/(1+d) and cos(d) as (n, n) sums over images, divided by n·m."""
-        n = len(self.species)
-        near, wave = np.zeros((n, n)), np.zeros((n, n))
-        for index, (first, second) in enumerate(self.classes):
-            d = self.distances(index)
-            near[first, second] = near[second, first] = (1 / (1 + d)).mean(axis=1) / n
-            wave[first, second] = wave[second, first] = np.cos(d).mean(axis=1) / n
-        np.fill_diagonal(near, near[0, 0])
-        np.fill_diagonal(wave, wave[0, 0])
-        return near, wave
+
+def _kernels(pairs: _PairDistances, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return 1/(1+d) and cos(d) as (k, n, n) sums over images, divided by n·m."""
+    n = len(pairs.species)
+    near, wave = np.zeros((len(alive), n, n)), np.zeros((len(alive), n, n))
+    for index, (first, second) in enumerate(pairs.classes):
+        d = pairs.distances(index, alive)
+        for kernel, values in ((near, 1 / (1 + d)), (wave, np.cos(d))):
+            means = values.mean(axis=2) / n
+            kernel[:, first, second] = kernel[:, second, first] = means
+    sites = np.arange(n)
+    for kernel in (near, wave):
+        kernel[:, sites, sites] = kernel[:, :1, 0]
+    return near, wave
 
 
 def species_ranks(crystal: Crystal) -> np.ndarray:
     """Return (n,) int, ranks of the sites' species: element and oxidation state."""
-    labels = np.column_stack([crystal.numbers, crystal.oxidation])
-    return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
+    order = np.lexsort((crystal.oxidation, crystal.numbers))
+    numbers, oxidation = crystal.numbers[order], crystal.oxidation[order]
+    ranks = np.zeros(len(order), dtype=np.int64)
+    steps = (numbers[1:] != numbers[:-1]) | (oxidation[1:] != oxidation[:-1])
+    ranks[order[1:]] = np.cumsum(steps)
+    return ranks
 
 
-def _classes(species: np.ndarray) -> _Classes:
+def _classes(species: np.ndarray) -> list[_Pairs]:
     """Return the pairs (first sites, second sites) of each pair of species.
 
     The first class is one site with itself: the lengths of the coset vectors, which
@@ -144,12 +212,11 @@ def _classes(species: np.ndarray) -> _Classes:
     first, second = np.triu_indices(len(species), k=1)
     low = np.minimum(species[first], species[second])
     high = np.maximum(species[first], species[second])
-    _, members, sizes = np.unique(
-        low * (species.max() + 1) + high, return_inverse=True, return_counts=True
-    )
+    kinds = low * (species.max() + 1) + high
+    sizes = np.bincount(kinds)
+    # classes by size, the lower kind first among equals; pairs keep their order
+    order = np.lexsort((kinds, sizes[kinds]))
+    starts = np.flatnonzero(np.diff(kinds[order])) + 1
     own = np.zeros(1, dtype=np.int64)
-    classes = [(own, own)]
-    for kind in np.argsort(sizes, kind="stable"):
-        pairs = np.flatnonzero(members.reshape(-1) == kind)
-        classes.append((first[pairs], second[pairs]))
-    return classes
+    others = np.split(order, starts) if len(order) else []
+    return [(own, own), *((first[pairs], second[pairs]) for pairs in others)]

@@ -1,7 +1,9 @@
 """Integer and metric geometry of three-dimensional lattices (rows are vectors)."""
 
 import itertools
-from math import floor
+from collections.abc import Sequence
+from math import floor, isfinite, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +21,17 @@ HALF_SPACE = np.array(
 )
 """(13, 3) one of each pair ±c of nonzero vectors with entries -1, 0, 1."""
 
-_Row = tuple[list[float], list[int]]
+_Vector = tuple[float, ...]
+
+
+class _Row(NamedTuple):
+    """A lattice vector while a basis is reduced."""
+
+    squared: float
+    """Å², its squared length."""
+    vector: _Vector
+    counts: tuple[int, ...]
+    """Its coordinates in the basis that came in."""
 
 
 def require_volume(lattice: np.ndarray) -> None:
@@ -28,10 +40,15 @@ def require_volume(lattice: np.ndarray) -> None:
     Raises:
         StructureError: if they do not.
     """
-    finite = bool(np.isfinite(lattice).all())
-    volume = abs(float(np.linalg.det(lattice))) if finite else 0.0
-    box = float(np.prod(np.linalg.norm(lattice, axis=1))) if finite else 0.0
-    if not volume > LEAST_VOLUME * box:
+    a, b, c = lattice.tolist()
+    cross = (
+        b[1] * c[2] - b[2] * c[1],
+        b[2] * c[0] - b[0] * c[2],
+        b[0] * c[1] - b[1] * c[0],
+    )
+    volume = abs(_dot(a, cross))
+    box = sqrt(_dot(a, a)) * sqrt(_dot(b, b)) * sqrt(_dot(c, c))
+    if not (isfinite(volume) and volume > LEAST_VOLUME * box):
         raise StructureError(
             f"the lattice vectors {np.asarray(lattice).tolist()} lie in a plane or are "
             "not finite, so that the cell has no volume; check the lattice parameters"
@@ -51,61 +68,78 @@ def minkowski_basis(lattice: np.ndarray) -> np.ndarray:
             does not end.
     """
     require_volume(lattice)
-    rows: list[_Row] = [
-        ([float(x) for x in vector], [int(i == j) for j in range(3)])
-        for i, vector in enumerate(lattice)
+    rows = [
+        _Row(_squared(vector), vector, (int(i == 0), int(i == 1), int(i == 2)))
+        for i, vector in enumerate(map(tuple, lattice.tolist()))
     ]
     for _ in range(MAX_STEPS):
-        rows.sort(key=lambda row: _dot(row[0], row[0]))
+        rows.sort(key=_length)
         if not (_shorten_second(rows) or _shorten_third(rows)):
-            return np.array([row[1] for row in rows], dtype=np.int64)
+            return np.array([row.counts for row in rows], dtype=np.int64)
     raise StructureError(
         "lattice reduction does not end: the cell has (almost) no volume; "
         "check the lattice parameters"
     )
 
 
-def _dot(a: list[float], b: list[float]) -> float:
+def _length(row: _Row) -> float:
+    return row.squared
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-def _minus(row: _Row, terms: list[tuple[int, _Row]]) -> _Row:
-    vector, counts = list(row[0]), list(row[1])
-    for k, (other, other_counts) in terms:
-        for axis in range(3):
-            vector[axis] -= k * other[axis]
-            counts[axis] -= k * other_counts[axis]
-    return vector, counts
+def _squared(a: Sequence[float]) -> float:
+    return a[0] * a[0] + a[1] * a[1] + a[2] * a[2]
+
+
+def _minus(a: _Vector, k: int, b: _Vector) -> _Vector:
+    return a[0] - k * b[0], a[1] - k * b[1], a[2] - k * b[2]
 
 
 def _shorten_second(rows: list[_Row]) -> bool:
     first, second = rows[0], rows[1]
-    length = _dot(first[0], first[0])
-    k = floor(_dot(first[0], second[0]) / length + 0.5) if length > 0 else 0
-    return _accept(rows, 1, _minus(second, [(k, first)]))
+    length = first.squared
+    k = floor(_dot(first.vector, second.vector) / length + 0.5) if length > 0 else 0
+    if k == 0:
+        return False
+    vector = _minus(second.vector, k, first.vector)
+    squared = _squared(vector)
+    if squared >= second.squared * (1 - IMPROVEMENT):
+        return False
+    x, y, z = second.counts
+    u, v, w = first.counts
+    rows[1] = _Row(squared, vector, (x - k * u, y - k * v, z - k * w))
+    return True
 
 
 def _shorten_third(rows: list[_Row]) -> bool:
     """Subtract from the third vector the nearest one of the plane of the first two."""
-    (a, _), (b, _), (c, _) = rows
-    aa, ab, bb, ac, bc = _dot(a, a), _dot(a, b), _dot(b, b), _dot(a, c), _dot(b, c)
+    a, b, c = rows
+    aa, bb = a.squared, b.squared
+    ab, ac = _dot(a.vector, b.vector), _dot(a.vector, c.vector)
+    bc = _dot(b.vector, c.vector)
     det = aa * bb - ab * ab
     if det <= 0:
         return False
     x = floor((ac * bb - bc * ab) / det + 0.5)
     y = floor((bc * aa - ac * ab) / det + 0.5)
-    options = [
-        _minus(rows[2], [(x + i, rows[0]), (y + j, rows[1])])
-        for i, j in itertools.product((-1, 0, 1), repeat=2)
-    ]
-    return _accept(rows, 2, min(options, key=lambda row: _dot(row[0], row[0])))
-
-
-def _accept(rows: list[_Row], index: int, row: _Row) -> bool:
-    old = _dot(rows[index][0], rows[index][0])
-    if _dot(row[0], row[0]) >= old * (1 - IMPROVEMENT):
+    best, least = (0, 0, c.vector), c.squared * (1 - IMPROVEMENT)
+    for i in (x - 1, x, x + 1):
+        along = _minus(c.vector, i, a.vector)
+        for j in (y - 1, y, y + 1):
+            vector = _minus(along, j, b.vector)
+            squared = _squared(vector)
+            if squared < least:
+                best, least = (i, j, vector), squared
+    i, j, vector = best
+    if i == j == 0:
         return False
-    rows[index] = row
+    counts = tuple(
+        m - i * u - j * v for m, u, v in zip(c.counts, a.counts, b.counts, strict=True)
+    )
+    rows[2] = _Row(least, vector, counts)
     return True
 
 
@@ -141,5 +175,5 @@ def coset_vectors(scaling: np.ndarray) -> np.ndarray:
     of each coset of the sublattice that the rows of `scaling` span.
     """
     form = hermite_normal_form(scaling)
-    axes = [np.arange(form[k][k]) for k in range(3)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    sides = [form[k][k] for k in range(3)]
+    return np.indices(sides).reshape(3, -1).T

@@ -60,8 +60,10 @@ def invariant_primitive_cell(crystal: Crystal, tolerance: float | None) -> Cryst
 
 def _translations(crystal: Crystal, tolerance: float) -> list[_Translation]:
     species = species_ranks(crystal)
+    units = gcd(*np.bincount(species).tolist())
+    if units == 1:
+        return []
     groups = [np.flatnonzero(species == k) for k in range(species.max() + 1)]
-    units = gcd(*(len(group) for group in groups))
     rarest = crystal.frac[min(groups, key=len)]
     found = []
     for prime in _prime_factors(units):
@@ -88,13 +90,14 @@ def _candidates(
     points = np.rint(prime * offsets)[:, None, :] + NEIGHBOURS
     errors = (points / prime - offsets[:, None, :]) @ lattice
     close = np.einsum("ijk,ijk->ij", errors, errors) <= tolerance**2
-    distinct = np.unique(points[close].astype(np.int64) % prime, axis=0)
-    subgroups: dict[tuple[int, ...], np.ndarray] = {}
-    for vector in distinct[distinct.any(axis=1)]:
-        leading = int(vector[np.flatnonzero(vector)[0]])
-        normal = vector * pow(leading, -1, prime) % prime
-        subgroups[tuple(normal.tolist())] = normal
-    vectors = np.array(list(subgroups.values())).reshape(-1, 3)
+    distinct = sorted(set(map(tuple, (points[close].astype(int) % prime).tolist())))
+    subgroups: dict[tuple[int, ...], None] = {}
+    for vector in distinct:
+        leading = next((x for x in vector if x), 0)
+        if leading:
+            inverse = pow(leading, -1, prime)
+            subgroups[tuple(x * inverse % prime for x in vector)] = None
+    vectors = np.array(list(subgroups)).reshape(-1, 3)
     for site in frac[1:]:
         # most candidates fail at one of the next sites: test those all at once
         if len(vectors) <= FEW:

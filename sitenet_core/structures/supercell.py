@@ -42,15 +42,20 @@ def scaling_matrix(
 
 def _orthogonalising(lattice: np.ndarray) -> tuple[list[list[float]], list[float]]:
     """Return T and the lengths |R_kk|, by Gram-Schmidt from the last vector up."""
-    a, b, c = (np.asarray(v, dtype=np.float64) for v in lattice)
-    bc = float(b @ c) / float(c @ c)
-    across = b - bc * c
-    ab = float(a @ across) / float(across @ across)
-    ac = float(a @ c) / float(c @ c)
-    rest = a - ab * across - ac * c
-    lengths = [sqrt(float(v @ v)) for v in (rest, across, c)]
+    # three numbers each: plain floats are several times faster than arrays
+    a, b, c = np.asarray(lattice, dtype=np.float64).tolist()
+    bc = _dot(b, c) / _dot(c, c)
+    across = [x - bc * z for x, z in zip(b, c, strict=True)]
+    ab = _dot(a, across) / _dot(across, across)
+    ac = _dot(a, c) / _dot(c, c)
+    rest = [x - ab * y - ac * z for x, y, z in zip(a, across, c, strict=True)]
+    lengths = [sqrt(_dot(v, v)) for v in (rest, across, c)]
     unit = [[1.0, -ab, ab * bc - ac], [0.0, 1.0, -bc], [0.0, 0.0, 1.0]]
     return unit, lengths
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def _repeats(
