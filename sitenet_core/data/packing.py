@@ -107,18 +107,19 @@ def _pack(
     item: "RawItem", recipe: FeatureRecipe, columns: Sequence[str]
 ) -> PackedCrystal:
     # Deferred: whoever only reads a store does without pymatgen.
-    from sitenet_core.structures.grouping import composition_key
+    from sitenet_core.structures.formulas import formulas_of
     from sitenet_core.structures.record import SkippedStructure
     from sitenet_core.structures.sources.source import decode
 
     record = decode(item)
     if isinstance(record, SkippedStructure):
         raise StructureError(record.reason)
-    arrays = recipe.featurise(record.structure, recipe.settings)
+    arrays = recipe.featurise(record.given, recipe.settings)
+    formulas = formulas_of(record.crystal.numbers.tolist())
     return PackedCrystal(
         id=record.id,
-        formula=record.structure.composition.element_composition.formula,
-        reduced_formula=composition_key(record.structure),
+        formula=formulas.full,
+        reduced_formula=formulas.reduced,
         labels=tuple(float(record.labels[column]) for column in columns),
         fold=-1 if record.fold is None else record.fold,
         arrays=conform(recipe.schema, arrays),

@@ -2,14 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sitenet_core.config.strict import StrictModel
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 CRYSTAL = "crystal"
 """The scope with exactly one row per crystal; every other scope is ragged."""
@@ -47,5 +44,6 @@ class FeatureRecipe:
     feature_version: int
     schema: tuple[ArraySpec, ...]
     settings: StrictModel
-    featurise: Callable[["Structure", Any], dict[str, np.ndarray]]
-    """Picklable function of (structure, settings); raises StructureError."""
+    featurise: Callable[[Any, Any], dict[str, np.ndarray]]
+    """Picklable function of (structure, settings); raises StructureError. The structure
+    is pymatgen's, or a `Crystal` where the source holds arrays."""

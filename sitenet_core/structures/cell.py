@@ -47,12 +47,14 @@ class Crystal:
         )
 
     @classmethod
-    def from_structure(cls, structure: "Structure") -> Self:
-        """Return the arrays of a pymatgen structure.
+    def from_structure(cls, structure: "Structure | Crystal") -> "Crystal":
+        """Return the arrays of a pymatgen structure; those of a crystal are itself.
 
         Raises:
             StructureError: without sites, with disorder, or with an element past Z=103.
         """
+        if isinstance(structure, Crystal):
+            return structure
         if len(structure) == 0:
             raise StructureError("structure has no sites; at least one is needed")
         if not structure.is_ordered:
@@ -74,8 +76,22 @@ class Crystal:
             oxidation=np.array(states, dtype=np.float64),
         )
 
+    def to_structure(self) -> "Structure":
+        """Return pymatgen's form; an oxidation state of 0 is none."""
+        # Deferred: whoever has arrays does without pymatgen.
+        from pymatgen.core import Element, Lattice, Species, Structure
 
-def primitive_cell(structure: "Structure", tolerance: float | None) -> Crystal:
+        elements = [Element.from_Z(number) for number in self.numbers.tolist()]
+        species = [
+            Species(element.symbol, state) if state else element
+            for element, state in zip(elements, self.oxidation.tolist(), strict=True)
+        ]
+        return Structure(Lattice(self.lattice), species, self.frac)
+
+
+def primitive_cell(
+    structure: "Structure | Crystal", tolerance: float | None
+) -> Crystal:
     """Return the primitive cell that pymatgen finds within `tolerance`.
 
     Sites whose oxidation states differ are different sites. A cell that pymatgen cannot
@@ -91,4 +107,6 @@ def primitive_cell(structure: "Structure", tolerance: float | None) -> Crystal:
     crystal = Crystal.from_structure(structure)
     if tolerance is None or crystal.n_sites == 1:
         return crystal
+    if isinstance(structure, Crystal):
+        structure = structure.to_structure()
     return Crystal.from_structure(structure.get_primitive_structure(tolerance))

@@ -20,6 +20,8 @@ from pymatgen.core import (
 )
 
 from sitenet_core.errors import StructureError
+from sitenet_core.structures.cell import Crystal
+from sitenet_core.structures.lattice import minkowski_basis, site_pairs
 
 FULL_OCCUPANCY = 0.999
 """Least occupancy that counts as full; as far above 1 is tolerated."""
@@ -35,6 +37,8 @@ MAX_VECTOR = 1e4
 """Longest lattice vector, in Å: ten times the longest periods known in crystals. Above
 it a length is in another unit or damaged, and searches for neighbours, which divide the
 cell into boxes, run out of memory."""
+MANY_SITES = 500
+"""Sites above which a search in boxes is quicker than looking at all pairs."""
 
 
 def check_structure(structure: Structure) -> Structure:
@@ -61,6 +65,53 @@ def check_structure(structure: Structure) -> Structure:
         structure = Structure(structure.lattice, species, structure.frac_coords)
     _check_distances(structure)
     return structure
+
+
+def check_crystal(crystal: Crystal) -> Crystal:
+    """Return `crystal`, which is held to what `check_structure` holds a structure to.
+
+    Arrays that are plainly sound are told so quickly; all others go the long way.
+
+    Raises:
+        StructureError: as `check_structure`.
+    """
+    if _is_sound(crystal):
+        return crystal
+    return Crystal.from_structure(check_structure(crystal.to_structure()))
+
+
+def _is_sound(crystal: Crystal) -> bool:
+    """Return True only if `check_structure` would have nothing to say."""
+    if not 0 < crystal.n_sites <= MANY_SITES:
+        return False
+    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac).all()):
+        return False
+    if not 1 <= crystal.numbers.min() <= crystal.numbers.max() <= MAX_ATOMIC_NUMBER:
+        return False
+    lengths = np.sqrt((crystal.lattice**2).sum(axis=1))
+    volume = abs(float(np.linalg.det(crystal.lattice)))
+    least = max(MIN_VOLUME, MIN_CELL_SHAPE * float(lengths.prod()))
+    if lengths.max() > MAX_VECTOR or volume < least:
+        return False
+    basis = minkowski_basis(crystal.lattice)
+    return _is_spacious(basis @ crystal.lattice, crystal.frac @ np.linalg.inv(basis))
+
+
+def _is_spacious(lattice: np.ndarray, frac: np.ndarray) -> bool:
+    """Return whether no two sites are surely closer than `MIN_DISTANCE`.
+
+    A vector shorter than half of each distance between opposite faces is its own
+    nearest image: coordinates wrapped to [-½, ½] show every pair that is too close.
+    """
+    heights = 1 / np.sqrt((np.linalg.inv(lattice) ** 2).sum(axis=0))
+    if heights.min() < 4 * MIN_DISTANCE:
+        return False
+    first, second = site_pairs(len(frac))
+    apart = frac[second] - frac[first]
+    apart -= np.rint(apart)
+    cartesian = apart @ lattice
+    squares = np.einsum("ij,ij->i", cartesian, cartesian)
+    return not len(squares) or float(squares.min()) > (2 * MIN_DISTANCE) ** 2
 
 
 def _check_lattice(lattice: Lattice) -> None:

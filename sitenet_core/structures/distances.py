@@ -11,6 +11,7 @@ from sitenet_core.structures.lattice import (
     coset_vectors,
     hermite_normal_form,
     minkowski_basis,
+    site_pairs,
 )
 
 CHUNK = 4096
@@ -112,7 +113,7 @@ def pair_distances(crystal: Crystal, scaling: np.ndarray) -> np.ndarray:
     """
     metric = SupercellMetric.of(crystal.lattice, scaling)
     own = metric.distances(np.zeros((1, 1, 3)))[0, 0]
-    first, second = np.triu_indices(crystal.n_sites, k=1)
+    first, second = site_pairs(crystal.n_sites)
     separations = crystal.frac[second] - crystal.frac[first]
     block = metric.distances(separations[None])[0]
     return arranged(own, (first, second, block), scaling)

@@ -17,6 +17,7 @@ import numpy as np
 
 from sitenet_core.structures.cell import Crystal
 from sitenet_core.structures.distances import SupercellMetric
+from sitenet_core.structures.lattice import site_pairs
 
 COARSE = 1e-3
 """Å; differences below it are first treated as noise."""
@@ -209,7 +210,7 @@ def _classes(species: np.ndarray) -> list[_Pairs]:
     depend on the lattice alone. The others follow in order of size, so that cheap ones
     decide before dear ones are computed. Of (i, j) and (j, i) one stands for both.
     """
-    first, second = np.triu_indices(len(species), k=1)
+    first, second = site_pairs(len(species))
     low = np.minimum(species[first], species[second])
     high = np.maximum(species[first], species[second])
     kinds = low * (species.max() + 1) + high

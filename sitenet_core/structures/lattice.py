@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from functools import lru_cache
 from math import floor, isfinite, sqrt
 from typing import NamedTuple
 
@@ -32,6 +33,14 @@ class _Row(NamedTuple):
     vector: _Vector
     counts: tuple[int, ...]
     """Its coordinates in the basis that came in."""
+
+
+@lru_cache(maxsize=128)
+def site_pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return first and second sites, (n(n-1)/2,) each and read-only, of all pairs."""
+    first, second = np.triu_indices(n, k=1)
+    first.flags.writeable = second.flags.writeable = False
+    return first, second
 
 
 def require_volume(lattice: np.ndarray) -> None:

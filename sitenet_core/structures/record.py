@@ -2,8 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from pymatgen.core import Structure
+from sitenet_core.structures.cell import Crystal
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 
 @dataclass(frozen=True)
@@ -12,12 +17,25 @@ class StructureRecord:
 
     id: str
     """Unique within the source."""
-    structure: Structure
-    """Fully occupied, finite, without overlapping sites (`checks.check_structure`)."""
+    given: "Structure | Crystal"
+    """Fully occupied, finite, without overlapping sites (`checks`): arrays where the
+    source holds arrays, pymatgen's structure where it had to be parsed."""
     labels: Mapping[str, float] = field(default_factory=dict)
     """Numeric columns of the source by name; NaN where the source has no value."""
     fold: int | None = None
     """Test fold of the source's official split, where it has one."""
+
+    @cached_property
+    def structure(self) -> "Structure":
+        """The crystal as pymatgen's structure."""
+        if isinstance(self.given, Crystal):
+            return self.given.to_structure()
+        return self.given
+
+    @cached_property
+    def crystal(self) -> Crystal:
+        """The crystal as arrays."""
+        return Crystal.from_structure(self.given)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from pymatgen.core import Structure
 
 from sitenet_core.errors import StructureError
-from sitenet_core.structures.checks import check_structure
+from sitenet_core.structures.cell import Crystal
+from sitenet_core.structures.checks import check_crystal, check_structure
 from sitenet_core.structures.record import SkippedStructure, StructureRecord
 
 
@@ -16,13 +17,14 @@ from sitenet_core.structures.record import SkippedStructure, StructureRecord
 class RawItem:
     """One crystal as its source holds it: cheap to make, to pickle and to send.
 
-    `make(payload)` gives the structure, or raises StructureError. It is a function of
-    a module (or a `partial` of one), so that a worker process can run it.
+    `make(payload)` gives the structure, or its arrays where the source holds such, or
+    raises StructureError. It is a function of a module (or a `partial` of one), so that
+    a worker process can run it.
     """
 
     id: str
     """Unique within the source."""
-    make: Callable[[Any], Structure] | partial[Structure]
+    make: Callable[[Any], Structure | Crystal] | partial[Structure]
     payload: Any
     """What `make` reads: text, a table row, a dictionary."""
     labels: Mapping[str, float] = field(default_factory=dict)
@@ -78,7 +80,11 @@ def decode(item: RawItem) -> StructureRecord | SkippedStructure:
     Pure and picklable: worker processes map it over `Source.items()`.
     """
     try:
-        structure = check_structure(item.make(item.payload))
+        given = item.make(item.payload)
+        if isinstance(given, Crystal):
+            checked: Structure | Crystal = check_crystal(given)
+        else:
+            checked = check_structure(given)
     except StructureError as error:
         return SkippedStructure(item.id, str(error))
-    return StructureRecord(item.id, structure, item.labels, item.fold)
+    return StructureRecord(item.id, checked, item.labels, item.fold)

@@ -11,16 +11,17 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Lattice
 
 from sitenet_core.errors import DataError, StructureError
+from sitenet_core.structures.cell import Crystal
 from sitenet_core.structures.sources.source import RawItem, Source
 
 _GEOMETRY = ("id", "cell", "numbers", "frac_e8")
@@ -33,6 +34,8 @@ _BATCH_ROWS = 1024
 class TableRow:
     """Geometry of one row."""
 
+    key: str
+    """Its id, for messages."""
     cell: Any
     """(6,) a, b, c in Å, alpha, beta, gamma in degrees."""
     numbers: Any
@@ -118,8 +121,8 @@ class TableSource(Source):
             arrays = [_array(column[name][i]) for name in _GEOMETRY[1:]]
             values = {n: _value(rows[i]) for n, rows in labels.items()}
             fold = None if folds is None or folds[i] is None else int(folds[i])
-            make = partial(structure_from_row, key=key)
-            yield RawItem(str(key), make, TableRow(*arrays), values, _known(fold))
+            row = TableRow(str(key), *arrays)
+            yield RawItem(row.key, crystal_from_row, row, values, _known(fold))
 
     def _check_ids(self, file: pq.ParquetFile) -> None:
         ids = file.read(columns=["id"]).column("id").to_pylist()
@@ -136,13 +139,14 @@ class TableSource(Source):
             )
 
 
-def structure_from_row(row: TableRow, key: str) -> Structure:
-    """Return the structure in `row`, unchecked; `key` is its id, for messages.
+def crystal_from_row(row: TableRow) -> Crystal:
+    """Return the crystal in `row`, unchecked.
 
     Raises:
         StructureError: if a value is missing, the counts do not fit together, an atomic
             number is none, or the six cell parameters do not span a cell.
     """
+    key = row.key
     if row.cell is None or row.numbers is None or row.frac_e8 is None:
         raise StructureError(
             f"{key}: a cell, numbers or frac_e8 is missing; each row needs all three"
@@ -161,10 +165,11 @@ def structure_from_row(row: TableRow, key: str) -> Structure:
             f"{key}: holds atomic number {bad}; 1 (H) to 103 (Lr) are supported"
         )
     frac = np.asarray(row.frac_e8, dtype=np.float64).reshape(-1, 3) / 1e8
-    return Structure(_lattice(row.cell, key), numbers.tolist(), frac)
+    lattice = _lattice(row.cell, key)
+    return Crystal(lattice, frac, numbers.astype(np.int64), np.zeros(len(numbers)))
 
 
-def _lattice(cell: Any, key: str) -> Lattice:
+def _lattice(cell: Any, key: str) -> np.ndarray:
     cell = np.asarray(cell, dtype=np.float64)
     good = cell.shape == (6,) and np.isfinite(cell).all() and (cell > 0).all()
     if good:
@@ -175,7 +180,7 @@ def _lattice(cell: Any, key: str) -> Lattice:
             f"{key}: the cell {cell.tolist()} does not exist; three positive lengths "
             "in Å and three angles in degrees that fit together are needed"
         )
-    return Lattice.from_parameters(*cell)
+    return np.array(Lattice.from_parameters(*cell).matrix)
 
 
 def _array(scalar: Any) -> np.ndarray | None:

@@ -8,6 +8,8 @@ from pymatgen.core import Lattice, Structure
 
 from sitenet_core.errors import StructureError
 from sitenet_core.structures import check_structure
+from sitenet_core.structures.cell import Crystal
+from sitenet_core.structures.checks import MIN_DISTANCE, check_crystal
 
 CUBE = Lattice.cubic(4)
 CORNER_AND_CENTRE = [[0, 0, 0], [0.5, 0.5, 0.5]]
@@ -129,3 +131,66 @@ def test_sites_closer_than_a_tenth_of_an_angstrom_overlap(
 def test_sites_just_over_a_tenth_of_an_angstrom_apart_are_accepted() -> None:
     structure = Structure(CUBE, ["H", "H"], [[0, 0, 0], [0.101 / 4, 0, 0]])
     assert len(check_structure(structure)) == 2
+
+
+def crystal_of(structure: Structure) -> Crystal:
+    return Crystal.from_structure(structure)
+
+
+def test_sound_arrays_come_back_as_they_are() -> None:
+    crystal = crystal_of(Structure(CUBE, ["Na", "Cl"], CORNER_AND_CENTRE))
+    assert check_crystal(crystal) is crystal
+
+
+@pytest.mark.parametrize("gap", [0.05, 0.099, 0.101, 0.15, 0.3])
+@pytest.mark.parametrize("vector", [[1, 0, 0], [0, 0, 1], [0.6, 0.8, 0]])
+@pytest.mark.parametrize("shear", [0, 7])
+def test_arrays_are_held_to_the_same_distances(
+    gap: float, vector: list[float], shear: int
+) -> None:
+    lattice = Lattice([[4, 0, 0], [4 * shear, 4, 0], [0, 0, 4]])
+    coords = np.array([[3.99, 0.01, 3.98], np.array([3.99, 0.01, 3.98])])
+    coords[1] += gap * np.array(vector)
+    structure = Structure(lattice, ["Na", "Cl"], coords, coords_are_cartesian=True)
+    if gap < MIN_DISTANCE:
+        with pytest.raises(StructureError, match=r"1 \(Na\) and 2 \(Cl\) overlap"):
+            check_crystal(crystal_of(structure))
+    else:
+        assert check_crystal(crystal_of(structure)).n_sites == 2
+
+
+@pytest.mark.parametrize(
+    ("crystal", "message"),
+    [
+        (Crystal(np.eye(3), np.zeros((0, 3)), np.zeros(0), np.zeros(0)), "no sites"),
+        (
+            Crystal(np.eye(3), np.full((1, 3), np.nan), np.array([11]), np.zeros(1)),
+            "coordinate that is not a finite number",
+        ),
+        (
+            Crystal(np.ones((3, 3)), np.zeros((1, 3)), np.array([11]), np.zeros(1)),
+            "almost no volume",
+        ),
+        (
+            Crystal(
+                np.diag([1, 1, np.inf]), np.zeros((1, 3)), np.array([11]), np.zeros(1)
+            ),
+            "not finite",
+        ),
+        (
+            Crystal(
+                np.diag([0.05, 4, 4]), np.zeros((1, 3)), np.array([11]), np.zeros(1)
+            ),
+            "sites 1 .* and 1 .* overlap",
+        ),
+        (
+            Crystal(4 * np.eye(3), np.zeros((1, 3)), np.array([104]), np.zeros(1)),
+            "holds element 104",
+        ),
+    ],
+)
+def test_bad_arrays_get_the_reasons_of_structures(
+    crystal: Crystal, message: str
+) -> None:
+    with pytest.raises(StructureError, match=message):
+        check_crystal(crystal)
