@@ -16,8 +16,9 @@ from sitenet_core.families.sitenet.settings import CellSettings
 from sitenet_core.structures.canonical import Supercell, canonical_supercell
 from sitenet_core.structures.cell import Crystal, primitive_cell
 from sitenet_core.structures.distances import pair_distances
+from sitenet_core.structures.fingerprint import species_ranks
 from sitenet_core.structures.primitive import invariant_primitive_cell
-from sitenet_core.structures.quotient import Quotient, trivial_quotient
+from sitenet_core.structures.quotient import Quotient, quotient
 from sitenet_core.structures.supercell import scaling_matrix
 
 if TYPE_CHECKING:
@@ -71,11 +72,11 @@ def featurise(structure: "Structure", settings: CellSettings) -> dict[str, np.nd
             "taken"
         )
     distances = pair_distances(crystal, supercell.scaling)
-    quotient = trivial_quotient(distances)
+    merged = quotient(distances, species_ranks(crystal), settings.merge_tolerance)
     return (
-        _crystal_arrays(supercell, quotient, distances.shape[1])
-        | _site_arrays(crystal, quotient)
-        | _pair_arrays(quotient)
+        _crystal_arrays(supercell, merged, distances.shape[1])
+        | _site_arrays(crystal, merged)
+        | _pair_arrays(merged)
     )
 
 
@@ -96,32 +97,32 @@ def supercell_of(structure: "Structure", settings: CellSettings) -> Supercell:
 
 
 def _crystal_arrays(
-    supercell: Supercell, quotient: Quotient, n_atoms: int
+    supercell: Supercell, merged: Quotient, n_atoms: int
 ) -> dict[str, np.ndarray]:
     return {
-        "n_unique_sites": np.array(len(quotient.site_index), dtype=np.int32),
-        "n_sites": np.array(len(quotient.sizes), dtype=np.int32),
-        "n_pairs": np.array(quotient.n_pairs, dtype=np.int64),
+        "n_unique_sites": np.array(len(merged.site_index), dtype=np.int32),
+        "n_sites": np.array(len(merged.sizes), dtype=np.int32),
+        "n_pairs": np.array(merged.n_pairs, dtype=np.int64),
         "n_atoms": np.array(n_atoms, dtype=np.int32),
         "lattice": supercell.crystal.lattice.astype(np.float64),
         "scaling_matrix": supercell.scaling.astype(np.int32),
     }
 
 
-def _site_arrays(crystal: Crystal, quotient: Quotient) -> dict[str, np.ndarray]:
-    rows = quotient.representatives
+def _site_arrays(crystal: Crystal, merged: Quotient) -> dict[str, np.ndarray]:
+    rows = merged.representatives
     return {
         "frac_coords": crystal.frac.astype(np.float64),
-        "site_index": quotient.site_index.astype(np.uint16),
+        "site_index": merged.site_index.astype(np.uint16),
         "atomic_numbers": crystal.numbers[rows].astype(np.uint8),
         "oxidation_states": crystal.oxidation[rows].astype(np.float32),
-        "site_multiplicity": quotient.sizes.astype(np.uint16),
+        "site_multiplicity": merged.sizes.astype(np.uint16),
     }
 
 
-def _pair_arrays(quotient: Quotient) -> dict[str, np.ndarray]:
+def _pair_arrays(merged: Quotient) -> dict[str, np.ndarray]:
     return {
-        "pairs_per_block": quotient.pairs_per_block.astype(np.uint16),
-        "pair_distance": quotient.distance.astype(np.float32),
-        "pair_multiplicity": quotient.multiplicity.astype(np.uint16),
+        "pairs_per_block": merged.pairs_per_block.astype(np.uint16),
+        "pair_distance": merged.distance.astype(np.float32),
+        "pair_multiplicity": merged.multiplicity.astype(np.uint16),
     }

@@ -1,0 +1,129 @@
+"""Merged sites and pairs change neither predictions nor gradients of Site-Net.
+
+Merging replaces distances by those of their ids and is exact after that: with the
+same distances to begin with, merged and unmerged crystals agree to float64 rounding.
+"""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pymatgen.core import Structure
+from support.crystals import sample
+from support.sitenet_records import Record, make_batch, make_model, relative_difference
+
+from sitenet_core.families.sitenet import featurise as module
+from sitenet_core.families.sitenet.featurise import featurise
+from sitenet_core.families.sitenet.settings import CellSettings
+from sitenet_core.structures.quotient import Quotient, identified, quotient
+
+EXACT, ROUNDED = 1e-10, 1e-6
+MERGED = CellSettings(max_atoms=40)
+UNMERGED = CellSettings(max_atoms=40, merge_tolerance=None)
+POOLINGS: list[dict[str, Any]] = [
+    {"pooling": "mean"},
+    {"pooling": "max"},
+    {"pooling": "self_attention", "pooling_heads": 2, "pooling_queries": 3},
+]
+LOGITS: list[dict[str, Any]] = [
+    {},
+    {"cutoff": 4.0, "identity_bias": 1.0, "values": "per_head"},
+]
+OPTIONS = [
+    {"normalization": norm} | pooling | logits
+    for norm, pooling, logits in itertools.product(
+        ("batch", "layer", "none"), POOLINGS, LOGITS
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def structures() -> list[Structure]:
+    """Return real crystals, among them perovskites and carbon where there are any."""
+    return [
+        structure
+        for source in ("prototypes", "mp_gap_20k", "perovskites", "carbon")
+        for structure in sample(source, 6)
+    ]
+
+
+@pytest.fixture(scope="module")
+def merged(structures: list[Structure]) -> list[Record]:
+    """Return the crystals as they are stored by default."""
+    return [featurise(structure, MERGED) for structure in structures]
+
+
+@pytest.fixture(scope="module")
+def unmerged(structures: list[Structure]) -> list[Record]:
+    """Return the crystals with their own distances, every site and pair by itself."""
+    return [featurise(structure, UNMERGED) for structure in structures]
+
+
+@pytest.fixture(scope="module")
+def written_out(structures: list[Structure]) -> list[Record]:
+    """Return the crystals unmerged, but with the distances of the ids."""
+
+    def without_merging(
+        distances: np.ndarray, species: np.ndarray, tolerance: float
+    ) -> Quotient:
+        pairs, values = identified(distances, tolerance)
+        same = values[pairs.ids[pairs.blocks()]].reshape(distances.shape)
+        return quotient(same, species, None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "quotient", without_merging)
+        return [featurise(structure, MERGED) for structure in structures]
+
+
+def outcome(
+    records: list[Record], changes: dict[str, Any]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return predictions and all gradients of a random float64 model in training."""
+    model = make_model(changes).train()
+    predicted = model(make_batch(records))
+    weights = torch.linspace(1.0, 2.0, len(records)).double()[:, None]
+    (weights * predicted).sum().backward()
+    gradients = [
+        torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()
+    ]
+    return predicted, torch.cat([g.flatten() for g in gradients])
+
+
+def test_half_of_the_pairs_and_many_sites_are_merged(
+    merged: list[Record], unmerged: list[Record], written_out: list[Record]
+) -> None:
+    for name in ("n_pairs", "n_sites"):
+        few, many = (sum(int(r[name]) for r in rs) for rs in (merged, unmerged))
+        assert many > 1.5 * few
+        assert many == sum(int(r[name]) for r in written_out)
+    assert sum(int(r["n_sites"] < r["n_unique_sites"]) for r in merged) > 5
+
+
+@pytest.mark.parametrize("changes", OPTIONS, ids=str)
+def test_merging_equal_distances_is_exact(
+    merged: list[Record], written_out: list[Record], changes: dict[str, Any]
+) -> None:
+    one, other = outcome(merged, changes), outcome(written_out, changes)
+    assert relative_difference(one[0], other[0]) < EXACT
+    assert relative_difference(one[1], other[1]) < EXACT
+
+
+@pytest.mark.parametrize("changes", OPTIONS, ids=str)
+def test_merging_real_crystals_moves_no_prediction(
+    merged: list[Record], unmerged: list[Record], changes: dict[str, Any]
+) -> None:
+    model = make_model(changes).eval()
+    with torch.no_grad():
+        one, other = model(make_batch(merged)), model(make_batch(unmerged))
+    assert relative_difference(one, other) < ROUNDED
+    assert float(other.std()) > 1e3 * ROUNDED
+
+
+def test_the_counts_matter(merged: list[Record], written_out: list[Record]) -> None:
+    """The comparison can fail: without the multiplicities it does."""
+    for name in ("pair_multiplicity", "site_multiplicity"):
+        ones = [r | {name: np.ones_like(r[name])} for r in merged]
+        one, other = outcome(ones, {}), outcome(written_out, {})
+        assert relative_difference(one[0], other[0]) > 1e3 * EXACT
