@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import Progress
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from search.journal import OBJECTIVE, StudyState, TrialRecord
 from search.study.config import BudgetConfig
@@ -27,15 +36,46 @@ def build_bar(*, shown: bool) -> Iterator[Callable[["BuildProgress"], None]]:
     """
     console = Console(stderr=True)
     hidden = not (shown and console.is_terminal)
-    bar = Progress(console=console, transient=True, disable=hidden)
+    bar = build_progress(console, hidden=hidden)
     with bar:
-        task = bar.add_task("featurising crystals", total=None, visible=False)
+        task = bar.add_task("featurising crystals", total=None, visible=False, note="")
+        # What an earlier builder did took this one no time, and is no part of its rate.
+        offset = 0
 
         def show(progress: "BuildProgress") -> None:
+            nonlocal offset
             done, total = progress.n_read, progress.n_total
+            if progress.n_resumed and not offset:
+                offset = progress.n_resumed
+                bar.reset(task, completed=offset, note=f"{offset} resumed")
             bar.update(task, completed=done, total=total, visible=done < total)
 
         yield show
+
+
+def build_progress(console: Console, *, hidden: bool) -> Progress:
+    """Return a bar with counts, rate and the time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+        disable=hidden,
+    )
+
+
+class _Rate(ProgressColumn):
+    """Crystals per second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate of the last seconds."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.0f}/s")
 
 
 class Display(Protocol):

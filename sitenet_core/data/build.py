@@ -10,13 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sitenet_core.data.conform import stored_dtype
+from sitenet_core.data.hashed_file import DamagedBuildError
 from sitenet_core.data.header import SCHEMA_VERSION, canonical_digest
 from sitenet_core.data.packing import chunks, pack_chunk
 from sitenet_core.data.pool import ordered_map
+from sitenet_core.data.progress import PROGRESS_FILE
 from sitenet_core.data.report import BuildReport
 from sitenet_core.data.schema import FeatureRecipe
 from sitenet_core.data.store import PackedStore
-from sitenet_core.data.workspace import claim, clean_stale, publish
+from sitenet_core.data.workspace import (
+    claim,
+    clean_stale,
+    publish,
+    release,
+    take_over,
+)
 from sitenet_core.data.writer import StoreWriter
 from sitenet_core.errors import DataError
 
@@ -47,6 +55,8 @@ class BuildProgress:
     n_read: int
     n_total: int
     n_skipped: int
+    n_resumed: int = 0
+    """Of those read, how many an earlier builder had read before it was killed."""
 
 
 OnProgress = Callable[[BuildProgress], None]
@@ -102,25 +112,30 @@ def build_store(
 ) -> BuildReport:
     """Build the store of `source` and `recipe` below `options.root`.
 
-    The store appears under its name at once and complete, or not at all. If another
-    builder finished the same store in the meantime, that one stays and this one is
-    removed. Memory does not grow with the number of crystals, ids and formulas apart.
+    The store appears under its name at once and complete, or not at all. Where an
+    earlier builder of the same store was killed or interrupted, this one goes on from
+    what it left. If another builder finished the same store in the meantime, that one
+    stays and this one is removed. Memory does not grow with the number of crystals, ids
+    and formulas apart.
 
     Raises:
         DataError: if the source is empty, an id occurs twice, no crystal can be used,
             or more than `max_failed_fraction` cannot.
         InfrastructureError: if the disk or a worker process fails.
     """
-    for stale in clean_stale(options.root):
-        logger.info("removed the unfinished store %s, whose builder is gone", stale)
     identity = store_identity(source, recipe)
     final = options.root / identity
-    folder = claim(options.root, identity)
+    folder = take_over(options.root, identity) or claim(options.root, identity)
+    for stale in clean_stale(options.root, identity):
+        logger.info("removed the unfinished store %s, whose builder is gone", stale)
     try:
         report = _write(folder, source, recipe, options, on_progress)
         if not publish(folder, final):
             logger.info("another builder finished the store %s first", final)
             PackedStore.open(final)
+    except KeyboardInterrupt:
+        release(folder)
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return report
@@ -154,18 +169,21 @@ def _write(
     on_progress: OnProgress | None,
 ) -> BuildReport:
     work = partial(pack_chunk, recipe=recipe, columns=tuple(source.columns))
-    writer = StoreWriter(folder, recipe, source)
+    writer = _writer(folder, recipe, source)
+    start = writer.n_resumed
+    if start and on_progress is not None:
+        on_progress(_progress(writer, len(source)))
     try:
-        with closing(ordered_map(work, chunks(source), options.workers)) as results:
+        tasks = chunks(source, start)
+        with closing(ordered_map(work, tasks, options.workers)) as results:
             for chunk in results:
                 for text in chunk.tracebacks:
                     logger.error("unexpected failure of crystal %s", text)
                 writer.append(chunk)
-                report = writer.report
                 if on_progress is not None:
-                    on_progress(_progress(report, len(source)))
+                    on_progress(_progress(writer, len(source)))
                 # There is no need to read on once the limit cannot be kept.
-                if len(report.skipped) > options.max_failed_fraction * len(source):
+                if writer.n_skipped > options.max_failed_fraction * len(source):
                     break
         check_failures(source.name, writer.report, options.max_failed_fraction)
         writer.finish(store_identity(source, recipe))
@@ -174,5 +192,15 @@ def _write(
         writer.abandon()
 
 
-def _progress(report: BuildReport, n_total: int) -> BuildProgress:
-    return BuildProgress(report.n_read, n_total, len(report.skipped))
+def _writer(folder: Path, recipe: FeatureRecipe, source: "Source") -> StoreWriter:
+    try:
+        return StoreWriter(folder, recipe, source)
+    except DamagedBuildError as error:
+        logger.warning("%s: was damaged; the build starts from its beginning", error)
+        (folder / PROGRESS_FILE).unlink()
+        return StoreWriter(folder, recipe, source)
+
+
+def _progress(writer: StoreWriter, n_total: int) -> BuildProgress:
+    n_read, n_skipped = writer.n_read, writer.n_skipped
+    return BuildProgress(n_read, n_total, n_skipped, writer.n_resumed)

@@ -34,7 +34,8 @@ def list_stores(root: Path) -> list[StoreSummary]:
 def _summary(folder: Path) -> StoreSummary:
     if folder.name.startswith(PREFIX):
         alive = is_alive(folder)
-        state = "at work" if alive else "gone: the next build removes the folder"
+        gone = "gone: building the same store again goes on from there"
+        state = "at work" if alive else gone
         return StoreSummary(folder, None, f"unfinished; its builder is {state}")
     try:
         return StoreSummary(folder, PackedStore.open(folder).header, None)

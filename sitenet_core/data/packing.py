@@ -56,21 +56,23 @@ class PackedChunk:
         return len(self.ids) + len(self.skipped)
 
 
-def chunks(source: "Source") -> Iterator[list["RawItem"]]:
-    """Yield the items of `source` in its order, `CHUNK` at a time.
+def chunks(source: "Source", start: int = 0) -> Iterator[list["RawItem"]]:
+    """Yield the items of `source` from number `start` on, `CHUNK` at a time.
 
     Raises:
         DataError: if two items have the same id.
     """
     seen: set[str] = set()
     chunk: list[RawItem] = []
-    for item in source.items():
+    for number, item in enumerate(source.items()):
         if item.id in seen:
             raise DataError(
                 f"source {source.name}: id {item.id!r} occurs twice; give every crystal"
                 " an id of its own"
             )
         seen.add(item.id)
+        if number < start:
+            continue
         chunk.append(item)
         if len(chunk) == CHUNK:
             yield chunk

@@ -1,14 +1,14 @@
 """Writing a packed store's files, one chunk after the other."""
 
-import hashlib
 import json
-import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sitenet_core.data.conform import stored_dtype
+from sitenet_core.data.hashed_file import DamagedBuildError, HashedFile
 from sitenet_core.data.header import (
     FOLDS_FILE,
     FORMULAS_FILE,
@@ -20,7 +20,14 @@ from sitenet_core.data.header import (
     FileEntry,
     StoreHeader,
 )
-from sitenet_core.data.report import BuildReport, SkippedRow
+from sitenet_core.data.progress import (
+    PROGRESS_FILE,
+    Progress,
+    ProgressLog,
+    Texts,
+    read_progress,
+)
+from sitenet_core.data.report import BuildReport
 from sitenet_core.data.schema import CRYSTAL, FeatureRecipe, scopes
 from sitenet_core.errors import InfrastructureError
 
@@ -29,64 +36,74 @@ if TYPE_CHECKING:
     from sitenet_core.structures.sources.source import Source
 
 
-class _HashedFile:
-    """A file whose size and checksum are known when it is closed."""
-
-    def __init__(self, path: Path) -> None:
-        self._stream = path.open("xb")
-        self._hash = hashlib.sha256()
-        self._bytes = 0
-
-    def write(self, data: bytes) -> None:
-        """Append `data`."""
-        self._stream.write(data)
-        self._hash.update(data)
-        self._bytes += len(data)
-
-    def close(self) -> FileEntry:
-        """Bring the file to disk, make it read-only, and return its entry."""
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        os.fchmod(self._stream.fileno(), 0o444)
-        self._stream.close()
-        return FileEntry(bytes=self._bytes, sha256=self._hash.hexdigest())
-
-    def abandon(self) -> None:
-        """Close without any promise about the content."""
-        self._stream.close()
+TEXT_FILES = (IDS_FILE, FORMULAS_FILE, REDUCED_FORMULAS_FILE)
+RECORD_SECONDS = 2.0
+"""Least time between two records of progress: a kill costs little more than this."""
 
 
 class StoreWriter:
-    """Appends chunks to the files of a folder; the header, written last, ends it."""
+    """Appends chunks to the files of a folder; the header, written last, ends it.
+
+    A folder that another builder left with a record of its progress is taken over as it
+    was at that record.
+
+    Raises:
+        DamagedBuildError: if the files there are not what the record says.
+        InfrastructureError: if the disk refuses.
+    """
 
     def __init__(self, folder: Path, recipe: FeatureRecipe, source: "Source") -> None:
         self._folder = folder
         self._recipe = recipe
         self._source = source
-        self._texts: dict[str, list[str]] = {
-            IDS_FILE: [],
-            FORMULAS_FILE: [],
-            REDUCED_FORMULAS_FILE: [],
-        }
-        self._skipped: list[SkippedRow] = []
-        self._rows = dict.fromkeys([CRYSTAL, *scopes(recipe.schema)], 0)
         self._arrays = {s.name: f"array-{s.name}.bin" for s in recipe.schema}
         self._sizes = {s: f"sizes-{s}.bin" for s in scopes(recipe.schema)}
         # A column's name is the user's and may be no file name.
         self._labels = {c: f"label-{i}.bin" for i, c in enumerate(source.columns)}
-        names = [*self._arrays.values(), *self._sizes.values(), *self._labels.values()]
-        names += [FOLDS_FILE] if source.has_folds else []
+        self._files: dict[str, HashedFile] = {}
         with self._disk_errors():
-            self._files = {name: _HashedFile(folder / name) for name in names}
+            self._start(read_progress(folder))
+
+    def _start(self, resumed: Progress | None) -> None:
+        names = [*self._arrays.values(), *self._sizes.values(), *self._labels.values()]
+        names += [FOLDS_FILE] if self._source.has_folds else []
+        if resumed is None:
+            self._rows = dict.fromkeys([CRYSTAL, *scopes(self._recipe.schema)], 0)
+            self._texts = Texts({name: [] for name in TEXT_FILES})
+        else:
+            self._rows, self._texts = resumed.rows, resumed.texts
+        for left in self._folder.iterdir():
+            if resumed is None or left.name not in {*resumed.files, PROGRESS_FILE}:
+                left.unlink()
+        try:
+            for name in names:
+                kept = None if resumed is None else resumed.files[name]
+                self._files[name] = HashedFile(self._folder / name, kept)
+        except DamagedBuildError:
+            for file in self._files.values():
+                file.abandon()
+            raise
+        self._log = ProgressLog(self._folder, self._texts, resumed)
+        self._recorded_at = time.monotonic()
+        self.n_resumed = self.n_read
+
+    @property
+    def n_skipped(self) -> int:
+        """Number of crystals skipped so far."""
+        return len(self._texts.skipped)
+
+    @property
+    def n_read(self) -> int:
+        """Number of crystals read so far, skipped ones included."""
+        return self._rows[CRYSTAL] + self.n_skipped
 
     @property
     def report(self) -> BuildReport:
         """What was read, stored and skipped so far."""
-        n_stored = self._rows[CRYSTAL]
         return BuildReport(
-            n_read=n_stored + len(self._skipped),
-            n_stored=n_stored,
-            skipped=tuple(self._skipped),
+            n_read=self.n_read,
+            n_stored=self._rows[CRYSTAL],
+            skipped=tuple(self._texts.skipped),
         )
 
     def append(self, chunk: "PackedChunk") -> None:
@@ -95,10 +112,10 @@ class StoreWriter:
         Raises:
             InfrastructureError: if the disk refuses.
         """
-        self._texts[IDS_FILE] += chunk.ids
-        self._texts[FORMULAS_FILE] += chunk.formulas
-        self._texts[REDUCED_FORMULAS_FILE] += chunk.reduced_formulas
-        self._skipped += chunk.skipped
+        self._texts.by_file[IDS_FILE] += chunk.ids
+        self._texts.by_file[FORMULAS_FILE] += chunk.formulas
+        self._texts.by_file[REDUCED_FORMULAS_FILE] += chunk.reduced_formulas
+        self._texts.skipped += chunk.skipped
         self._rows[CRYSTAL] += len(chunk.ids)
         with self._disk_errors():
             for name, values in chunk.arrays.items():
@@ -111,6 +128,13 @@ class StoreWriter:
                 self._files[file].write(values.tobytes())
             if self._source.has_folds:
                 self._files[FOLDS_FILE].write(chunk.folds.tobytes())
+            if time.monotonic() - self._recorded_at >= RECORD_SECONDS:
+                self._record()
+
+    def _record(self) -> None:
+        files = {name: file.sync() for name, file in self._files.items()}
+        self._log.record(files, self._rows)
+        self._recorded_at = time.monotonic()
 
     def finish(self, identity: str) -> None:
         """Write texts, report and header, all brought to disk.
@@ -119,22 +143,25 @@ class StoreWriter:
             InfrastructureError: if the disk refuses.
         """
         with self._disk_errors():
-            for name, texts in self._texts.items():
+            for name, texts in self._texts.by_file.items():
                 self._add_text(name, json.dumps(texts, ensure_ascii=False))
             self._add_text(REPORT_FILE, self.report.model_dump_json(indent=1))
             entries = {name: file.close() for name, file in self._files.items()}
             header = self._header(identity, entries)
-            last = _HashedFile(self._folder / HEADER_FILE)
+            last = HashedFile(self._folder / HEADER_FILE)
             last.write(header.model_dump_json(indent=1).encode("utf-8"))
             last.close()
+            self._log.close()
+            (self._folder / PROGRESS_FILE).unlink()
 
     def abandon(self) -> None:
         """Close every file of a store that will not be finished."""
+        self._log.close()
         for file in self._files.values():
             file.abandon()
 
     def _add_text(self, name: str, text: str) -> None:
-        self._files[name] = _HashedFile(self._folder / name)
+        self._files[name] = HashedFile(self._folder / name)
         self._files[name].write(text.encode("utf-8"))
 
     def _header(self, identity: str, files: dict[str, FileEntry]) -> StoreHeader:

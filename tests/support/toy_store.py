@@ -26,12 +26,15 @@ from sitenet_core.data import (
     PackedStore,
     build_store,
     store_path,
+    writer,
 )
 from sitenet_core.errors import StructureError
 from sitenet_core.structures.sources.source import RawItem, Source
 
 DELAY = "TOY_DELAY_SECONDS"
 """Environment variable: how long featurising one crystal takes; not in the digest."""
+RECORD = "TOY_RECORD_SECONDS"
+"""Environment variable: least time between two records of progress."""
 
 
 @dataclass(frozen=True)
@@ -249,10 +252,18 @@ def _announce(progress: BuildProgress) -> None:
     sys.stdout.flush()
 
 
+def mixed(n: int) -> ToySource:
+    """Return `n` crystals, of which every 40th cannot be used."""
+    listed = toys(n)
+    listed[7::40] = [Toy(fail=f"reason {i}") for i in range(len(listed[7::40]))]
+    return ToySource(listed, folds=[i % 5 for i in range(n)])
+
+
 def main() -> None:
-    """Build `toys(N)` below ROOT with WORKERS processes; say how it goes."""
+    """Build `mixed(N)` below ROOT with WORKERS processes; say how it goes."""
     root, n, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    source = ToySource(toys(n))
+    writer.RECORD_SECONDS = float(os.environ.get(RECORD, writer.RECORD_SECONDS))
+    source = mixed(n)
     build_store(source, toy_recipe(), BuildOptions(root, workers), _announce)
 
 

@@ -19,11 +19,11 @@ from sitenet_core.data import (
     BuildOptions,
     BuildProgress,
     build_store,
+    hashed_file,
     open_or_build,
     packing,
     store_identity,
     store_path,
-    writer,
 )
 from sitenet_core.errors import DataError, InfrastructureError, StoreError
 
@@ -183,7 +183,7 @@ def test_a_full_disk_is_said_so_and_leaves_nothing(
     def refuse(_self: object, _data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writer._HashedFile, "write", refuse)
+    monkeypatch.setattr(hashed_file.HashedFile, "write", refuse)
     with pytest.raises(InfrastructureError, match=r"No space left.*free space"):
         build_store(ToySource(toys(2)), toy_recipe(), BuildOptions(tmp_path))
     assert names(tmp_path) == []

@@ -16,6 +16,7 @@ from support.toy_store import (
     ToySource,
     build_toy,
     featurise_and_die,
+    mixed,
     toy_recipe,
     toys,
 )
@@ -83,8 +84,8 @@ def test_a_killed_build_leaves_no_store_and_the_next_one_succeeds(
     assert len(said["workers"]) == 2
     assert not any(map(running, said["workers"]))
 
-    store = build_toy(tmp_path, ToySource(toys(600)))
-    assert len(store) == 600
+    store = build_toy(tmp_path, mixed(600))
+    assert store.report.n_read == 600
     assert [entry.name for entry in tmp_path.iterdir()] == [store.path.name]
 
 
@@ -99,7 +100,7 @@ def test_two_builders_at_once_leave_one_store(tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     store = PackedStore.open(path)
     store.verify()
-    assert len(store) == 150
+    assert store.report.n_read == 150
 
 
 def test_the_builder_that_comes_second_uses_the_firsts_store(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_only_folders_whose_builder_is_gone_are_removed(tmp_path: Path) -> None:
     old = folder_of(tmp_path, "old_host", 1, "1")
     long_ago = time.time() - 3 * 24 * 3600
     os.utime(old, (long_ago, long_ago))
-    assert set(workspace.clean_stale(tmp_path)) == {reused, old}
+    assert set(workspace.clean_stale(tmp_path, "1" * 32)) == {reused, old}
     assert own.is_dir()
     assert elsewhere.is_dir()
     assert not reused.exists()
