@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 from support.crystals import sample
 from support.sitenet_records import Record, make_batch, make_model, relative_difference
+from support.transforms import scrambled
 
 from sitenet_core.families.sitenet import featurise as module
 from sitenet_core.families.sitenet.featurise import featurise
@@ -127,3 +128,44 @@ def test_the_counts_matter(merged: list[Record], written_out: list[Record]) -> N
         ones = [r | {name: np.ones_like(r[name])} for r in merged]
         one, other = outcome(ones, {}), outcome(written_out, {})
         assert relative_difference(one[0], other[0]) > 1e3 * EXACT
+
+
+def test_what_is_merged_does_not_depend_on_how_a_crystal_is_written(
+    structures: list[Structure], merged: list[Record]
+) -> None:
+    rng = np.random.default_rng(0)
+    for structure, expected in zip(structures, merged, strict=True):
+        found = featurise(scrambled(structure, rng), MERGED)
+        for name in ("n_sites", "n_pairs", "n_atoms"):
+            assert found[name] == expected[name]
+        for name in ("site_multiplicity", "pair_distance"):
+            one, other = np.sort(found[name]), np.sort(expected[name])
+            np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_sites_of_different_oxidation_states_are_never_merged() -> None:
+    iron = Structure.from_spacegroup(
+        "Pm-3m", Lattice.cubic(2.8), ["Fe2+", "Fe3+"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    plain = iron.copy()
+    plain.remove_oxidation_states()
+    settings = MERGED.model_copy(update={"primitive_tolerance": None})
+    one, two = featurise(plain, settings), featurise(iron, settings)
+    assert (one["n_sites"], one["n_unique_sites"]) == (1, 2)
+    assert (two["n_sites"], two["n_unique_sites"]) == (2, 2)
+    assert sorted(two["oxidation_states"].tolist()) == [2.0, 3.0]
+
+
+def test_rock_salt_is_two_sites_and_a_pair_for_each_shell() -> None:
+    salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(4.0), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    conventional = CellSettings(max_atoms=8, primitive_tolerance=None)
+    record = featurise(salt, conventional)
+    assert (record["n_unique_sites"], record["n_sites"], record["n_atoms"]) == (8, 2, 8)
+    assert record["site_multiplicity"].tolist() == [4, 4]
+    assert record["pairs_per_block"].tolist() == [2, 2, 2]
+    shells = np.array([0.0, 8**0.5, 2.0, 12**0.5, 0.0, 8**0.5])
+    np.testing.assert_allclose(record["pair_distance"], shells, rtol=1e-6)
+    assert record["pair_multiplicity"].tolist() == [1, 3, 3, 1, 1, 3]
+    assert record["n_pairs"] == 8
