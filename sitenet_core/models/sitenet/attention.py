@@ -1,15 +1,39 @@
 """The attention block of Site-Net over ragged pairs."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from sitenet_core.models.sitenet.bonds import BondLinear, Bonds, PairRows
 from sitenet_core.models.sitenet.config import ModelSection
-from sitenet_core.models.sitenet.inputs import Layout
-from sitenet_core.models.sitenet.layers import Chain, LayerUnit, make_norm, mish
+from sitenet_core.models.sitenet.fused import can_fuse, fused_attention
+from sitenet_core.models.sitenet.inputs import Layout, RowChunk
+from sitenet_core.models.sitenet.layers import (
+    Chain,
+    LayerUnit,
+    activate,
+    add_sites,
+    finish_unit,
+)
+from sitenet_core.models.sitenet.norms import (
+    Norm,
+    RowWeights,
+    Statistics,
+    WeightedBatchNorm,
+    make_norm,
+)
 from sitenet_core.models.sitenet.ragged import segment_softmax, segment_sum
+
+Known = Mapping[nn.Module, Statistics]
+"""Statistics of batch norms over all chunks."""
+
+
+Run = Callable[..., Any]
+"""Calls its first argument with the others."""
 
 
 class BlockOutput(NamedTuple):
@@ -17,44 +41,27 @@ class BlockOutput(NamedTuple):
 
     sites: Tensor
     """(n_sites, λ) new site features."""
+    interactions: PairRows | None
+    """New interaction features of length μ; None from the last block."""
+    attention: PairRows
+    """Softmax weights per head of each row, all copies of a pair together."""
+
+
+class RowOutput(NamedTuple):
+    """What comes of one chunk of rows."""
+
+    gathered: Tensor
+    """(n_rows, λ) y of g^F."""
     interactions: Tensor | None
-    """(n_pairs, μ) new interaction features; None from the last block."""
+    """(n_pairs, μ)."""
     attention: Tensor
-    """(n_pairs, n_heads) softmax weights of each row, all copies of a pair together."""
-
-
-class BondLinear(nn.Module):
-    """A linear layer on bonds [s_i | e_ij | s_site(j)] (eq. 3) that never builds them.
-
-    W[s_i | e | s_j] = (W₁ s)_i + W₂ e_ij + (W₃ s)_site(j): the outer parts are computed
-    once per site. Weights are those of one `nn.Linear` with the columns in that order.
-
-    Args:
-        site_width: λ.
-        interaction_width: μ.
-        out_width: length of the result.
-    """
-
-    def __init__(self, site_width: int, interaction_width: int, out_width: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(2 * site_width + interaction_width, out_width)
-        self._widths = [site_width, interaction_width, site_width]
-
-    def forward(self, sites: Tensor, interactions: Tensor, layout: Layout) -> Tensor:
-        """Return (n_pairs, out_width) for (n_sites, λ) and (n_pairs, μ)."""
-        own, bond, partner = torch.split(self.linear.weight, self._widths, dim=1)
-        result = functional.linear(interactions, bond, self.linear.bias)
-        own_part = functional.linear(sites, own)
-        partner_part = functional.linear(sites, partner)
-        result = result + own_part.index_select(0, layout.pair_site)
-        return result + partner_part.index_select(0, layout.pair_partner)
+    """(n_pairs, n_heads)."""
 
 
 class AttentionBlock(nn.Module):
     """One round of attention of every unique site over the atoms of its supercell.
 
-    g^W (eq. 5), g^F, g^S (eq. 6) and g^I (eq. 7) of arXiv:2209.08190. The first layers
-    of g^W, g^F and g^I read the same bonds and are one matrix product.
+    g^W (eq. 5), g^F, g^S (eq. 6) and g^I (eq. 7) of arXiv:2209.08190.
 
     Args:
         model: architecture.
@@ -66,17 +73,13 @@ class AttentionBlock(nn.Module):
         heads, norm = model.attention_heads, model.normalization
         site_width = heads * model.site_dim_per_head
         interaction_width = heads * model.interaction_dim_per_head
-        value_heads = heads if model.values == "per_head" else 1
-        value_width = value_heads * model.site_dim_per_head
+        self._value_heads = heads if model.values == "per_head" else 1
+        value_width = self._value_heads * model.site_dim_per_head
         depth, width = model.attention_weights.depth, model.attention_weights.width
         self._deep = width is not None
-        self._value_heads = value_heads
-        self._widths = [
-            heads if width is None else width,
-            value_width,
-            0 if last else interaction_width,
-        ]
-        self.bond = BondLinear(site_width, interaction_width, sum(self._widths))
+        widths = [heads if width is None else width, value_width]
+        widths += [] if last else [interaction_width]
+        self.bond = BondLinear(site_width, interaction_width, widths)
         if width is not None:
             self.weights_norm = make_norm(width, norm)
             self.weights_chain = Chain(width, width, depth - 1, norm)
@@ -84,37 +87,136 @@ class AttentionBlock(nn.Module):
         self.values_norm = make_norm(value_width, norm)
         self.interactions_norm = None if last else make_norm(interaction_width, norm)
         self.site_unit = LayerUnit(site_width, site_width, norm)
+        self._compiled: Callable[[Bonds, Known], RowOutput] | None = None
+
+    def compile_rows(self) -> None:
+        """Compile what is done for a chunk of rows, for any number of rows."""
+        self._compiled = torch.compile(self._rows, dynamic=True)
 
     def forward(
-        self, sites: Tensor, interactions: Tensor, layout: Layout
+        self,
+        sites: Tensor,
+        interactions: PairRows,
+        layout: Layout,
+        *,
+        recompute: bool = False,
     ) -> BlockOutput:
-        """Return new features for sites (n_sites, λ) and interactions (n_pairs, μ)."""
-        bonds = self.bond(sites, interactions, layout)
-        weights, values, new = torch.split(bonds, self._widths, dim=1)
-        logits = self._logits(weights, layout)
-        attention = segment_softmax(
-            logits + layout.pair_bias.unsqueeze(1), layout.pair_site, layout.n_sites
-        )
-        values = self.values_norm(mish(values), layout.pair_weight)
-        gathered = self._gather(attention, values, layout)
-        sites = self.site_unit(gathered, layout.site_weight)
-        if self.interactions_norm is not None:
-            new_interactions = self.interactions_norm(mish(new), layout.pair_weight)
-            return BlockOutput(sites, new_interactions, attention)
-        return BlockOutput(sites, None, attention)
+        """Return new features.
 
-    def _logits(self, first: Tensor, layout: Layout) -> Tensor:
+        Args:
+            sites: (n_sites, λ).
+            interactions: rows of length μ.
+            layout: which rows belong together.
+            recompute: keep nothing of a chunk but what goes in and out, and compute the
+                rest again for the gradient.
+        """
+        bonds = self.bond.bonds(sites, interactions, layout)
+        run = computed_again if recompute else computed_once
+        known: Known = {}
+        if self.training and len(bonds) > 1:
+            known = self._statistics(run, bonds)
+        rows = self._compiled or self._rows
+        done = [run(rows, one, known) for one in bonds]
+        gathered, new, attention = zip(*done, strict=True)
+        sites = self.site_unit(torch.cat(gathered), RowWeights(layout.site_weight))
+        last = self.interactions_norm is None
+        return BlockOutput(sites, None if last else new, attention)
+
+    def _rows(self, bonds: Bonds, known: Known) -> RowOutput:
+        weights = RowWeights(bonds.chunk.pair_weight, known)
+        logits = self._logits(bonds, weights)
+        values = self._first(bonds, 1, self.values_norm, weights)
+        gathered, attention = self._attend(logits, values, bonds.chunk)
+        new = None
+        if self.interactions_norm is not None:
+            new = self._first(bonds, 2, self.interactions_norm, weights)
+        return RowOutput(gathered, new, attention)
+
+    def _first(
+        self, bonds: Bonds, layer: int, norm: Norm, weights: RowWeights
+    ) -> Tensor:
+        """Return a unit of bonds, (n_pairs, width of the norm)."""
+        rows = self.bond.pair_part(bonds.interactions, layer)
+        return finish_unit(rows, norm, weights, bonds.sites[layer])
+
+    def _logits(self, bonds: Bonds, weights: RowWeights) -> Tensor:
+        """Return (n_pairs, n_heads), g^W of the bonds."""
         if not self._deep:
-            return first
-        rows = self.weights_norm(mish(first), layout.pair_weight)
-        result: Tensor = self.logits(self.weights_chain(rows, layout.pair_weight))
+            sites = bonds.sites[0]
+            rows = self.bond.pair_part(bonds.interactions, 0)
+            return add_sites(rows[:, : sites.own.shape[1]], sites)
+        rows = self._first(bonds, 0, self.weights_norm, weights)
+        result: Tensor = self.logits(self.weights_chain(rows, weights))
         return result
 
-    def _gather(self, attention: Tensor, values: Tensor, layout: Layout) -> Tensor:
-        """Return y (n_sites, λ), y_i[e·H + h] = Σ_j a_ij[h]·A_ij[e (, h)]."""
+    def _attend(
+        self, logits: Tensor, values: Tensor, chunk: RowChunk
+    ) -> tuple[Tensor, Tensor]:
+        """Return y (n_rows, λ), y_i[e·H + h] = Σ_j a_ij[h]·A_ij[e (, h)], and a."""
+        if can_fuse(logits) and self._value_heads == 1:
+            return fused_attention(logits, chunk.pair_bias, values, chunk.pair_offsets)
+        attention = segment_softmax(
+            logits + chunk.pair_bias.unsqueeze(1), chunk.pair_site, chunk.n_rows
+        )
         values = values.view(len(values), -1, self._value_heads)
         products = (values * attention.unsqueeze(1)).flatten(1)
-        return segment_sum(products, layout.pair_site, layout.n_sites)
+        return segment_sum(products, chunk.pair_site, chunk.n_rows), attention
+
+    def _statistics(self, run: Run, bonds: list[Bonds]) -> Known:
+        """Return the statistics of every batch norm of pairs, over all chunks.
+
+        A norm's rows depend on the norms before it, so each level of norms is one pass.
+        """
+        known: dict[nn.Module, Statistics] = {}
+        for level, norms in enumerate(self._levels()):
+            below = dict(known)
+            moments = [run(self._moments, one, below, level) for one in bonds]
+            totals = (torch.stack(m).sum(0) for m in zip(*moments, strict=True))
+            for norm, total in zip(norms, totals, strict=True):
+                known[norm] = norm.statistics(total)
+        return known
+
+    def _levels(self) -> list[list[WeightedBatchNorm]]:
+        first = [self.values_norm, self.interactions_norm]
+        first = [self.weights_norm, *first] if self._deep else first
+        levels = [first]
+        if self._deep:
+            chain = self.weights_chain
+            levels += [[chain.unit(k).norm] for k in range(len(chain.units))]
+        found = [[n for n in ns if isinstance(n, WeightedBatchNorm)] for ns in levels]
+        return [norms for norms in found if norms]
+
+    def _moments(self, bonds: Bonds, below: Known, level: int) -> list[Tensor]:
+        """Return the moments of the norms of one level in one chunk."""
+        weight = bonds.chunk.pair_weight
+        if level > 0:
+            weights = RowWeights(weight, below)
+            rows = self._first(bonds, 0, self.weights_norm, weights)
+            for k in range(level - 1):
+                rows = self.weights_chain.unit(k)(rows, weights)
+            rows = self.weights_chain.unit(level - 1).activated(rows)
+            return [norm.moments(rows, weight) for norm in self._levels()[level]]
+        skipped = 0 if self._deep else 1
+        return [
+            norm.moments(
+                activate(
+                    self.bond.pair_part(bonds.interactions, layer),
+                    norm.width,
+                    bonds.sites[layer],
+                ),
+                weight,
+            )
+            for layer, norm in enumerate(self._levels()[0], start=skipped)
+        ]
+
+
+def computed_once(function: Callable[..., Any], *arguments: object) -> Any:
+    """Return the result; what its gradient needs stays in memory."""
+    return function(*arguments)
+
+
+computed_again: Run = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+"""Returns the result, and computes it again when its gradient is asked for."""
 
 
 def stack_attention_blocks(model: ModelSection) -> nn.ModuleList:

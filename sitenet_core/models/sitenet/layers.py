@@ -1,102 +1,81 @@
-"""The layer unit norm(mish(linear)), chains of it, and its three norms."""
-
-from typing import Literal
+"""The layer unit norm(mish(linear)) and chains of it."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sitenet_core.models.sitenet.fused import (
+    LANES,
+    Scale,
+    SiteParts,
+    can_fuse,
+    fused_unit,
+)
+from sitenet_core.models.sitenet.norms import (
+    LayerNorm,
+    Norm,
+    Normalization,
+    RowWeights,
+    make_norm,
+)
 from sitenet_core.models.sitenet.ragged import at_least_float32
-
-Normalization = Literal["batch", "layer", "none"]
-
-
-class NoNorm(nn.Module):
-    """The identity, with the signature of a norm."""
-
-    def forward(self, rows: Tensor, weight: Tensor) -> Tensor:
-        """Return `rows`; `weight` plays no part."""
-        del weight
-        return rows
-
-
-class LayerNorm(nn.LayerNorm):
-    """Layer norm of each row, with the signature of a norm."""
-
-    def forward(self, rows: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]
-        """Return normalised (n_rows, width); `weight` plays no part."""
-        del weight
-        return super().forward(rows)
-
-
-class WeightedBatchNorm(nn.Module):
-    """Batch norm in which a row counts as often as its multiplicity says.
-
-    With total weight n, the batch is normalised by its mean and biased variance, and
-    the running variance takes n/(n-1) of the latter. A batch of total weight 1 (one
-    crystal after pooling, a crystal with one site) has no variance: it is normalised by
-    the running statistics and leaves them alone.
-
-    Args:
-        width: length of a row.
-    """
-
-    momentum = 0.1
-    eps = 1e-5
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
-        self.register_buffer("running_mean", torch.zeros(width))
-        self.register_buffer("running_var", torch.ones(width))
-
-    def forward(self, rows: Tensor, weight: Tensor) -> Tensor:
-        """Return normalised (n_rows, width), float32 at least.
-
-        Args:
-            rows: (n_rows, width).
-            weight: (n_rows,) multiplicities, at least 1.
-        """
-        rows = at_least_float32(rows)
-        if self.training:
-            mean, variance = self._batch_statistics(rows, weight.to(rows.dtype))
-        else:
-            mean, variance = self.running_mean, self.running_var
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (rows - mean) * scale + self.bias
-
-    def _batch_statistics(self, rows: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        total = weight.sum()
-        column = weight.unsqueeze(1)
-        mean = (rows * column).sum(0) / total
-        variance = ((rows - mean).square() * column).sum(0) / total
-        several = total > 1
-        with torch.no_grad():
-            step = several.to(mean.dtype) * self.momentum
-            unbiased = variance * (total / (total - 1).clamp(min=1))
-            self.running_mean.lerp_(mean, step)
-            self.running_var.lerp_(unbiased, step)
-        return (
-            torch.where(several, mean, self.running_mean),
-            torch.where(several, variance, self.running_var),
-        )
-
-
-def make_norm(width: int, normalization: Normalization) -> nn.Module:
-    """Return a norm over rows of `width`, called with (rows, weight)."""
-    if normalization == "layer":
-        return LayerNorm(width)
-    if normalization == "batch":
-        return WeightedBatchNorm(width)
-    return NoNorm()
 
 
 def mish(values: Tensor) -> Tensor:
-    """Return x·tanh(softplus(x)), the activation of every layer unit."""
-    return functional.mish(values)
+    """Return x·tanh(softplus(x)), the activation of every layer unit.
+
+    Compiled, it is x·n/(n + 2) with n = e(e + 2), e = exp(min(x, 20)): one exponential,
+    which a compiler merges with the norm behind it. Its own kernel is one launch.
+    """
+    if not torch.compiler.is_compiling():
+        return functional.mish(values)
+    wide = at_least_float32(values)
+    exponential = torch.exp(wide.clamp(max=20.0))
+    n = exponential * (exponential + 2)
+    return (wide * (n / (n + 2))).to(values.dtype)
+
+
+def linear_rows(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return W x + b, (n_rows, width or a few unused columns more).
+
+    The columns are filled up to a multiple of `LANES` where `finish_unit` ignores them.
+    """
+    missing = -len(weight) % LANES
+    if missing and can_fuse(rows):
+        weight = functional.pad(weight, (0, 0, 0, missing))
+        bias = None if bias is None else functional.pad(bias, (0, missing))
+    return functional.linear(rows, weight, bias)
+
+
+def add_sites(rows: Tensor, sites: SiteParts) -> Tensor:
+    """Return the rows of pairs with the parts of both sites added."""
+    rows = rows + sites.own.index_select(0, sites.pair_site)
+    return rows + sites.partner.index_select(0, sites.pair_partner)
+
+
+def activate(rows: Tensor, width: int, sites: SiteParts | None = None) -> Tensor:
+    """Return mish(rows + per-site parts), (n_rows, width); see `finish_unit`."""
+    if can_fuse(rows):
+        return fused_unit(rows, width, None, sites)
+    return mish(rows if sites is None else add_sites(rows, sites))
+
+
+def finish_unit(
+    rows: Tensor, norm: Norm, weights: RowWeights, sites: SiteParts | None = None
+) -> Tensor:
+    """Return norm(mish(rows + per-site parts)), (n_rows, width of the norm).
+
+    Args:
+        rows: fresh result of `linear_rows`; may be changed in place.
+        norm: what comes after mish.
+        weights: what the norm needs to know of the rows.
+        sites: what a layer on bonds adds to the row of each pair.
+    """
+    if can_fuse(rows) and isinstance(norm, LayerNorm):
+        scale = Scale(norm.weight, norm.bias)
+        return fused_unit(rows, norm.width, scale, sites)
+    result: Tensor = norm(activate(rows, norm.width, sites), weights)
+    return result
 
 
 class LayerUnit(nn.Module):
@@ -115,10 +94,16 @@ class LayerUnit(nn.Module):
         self.linear = nn.Linear(in_width, out_width)
         self.norm = make_norm(out_width, normalization)
 
-    def forward(self, rows: Tensor, weight: Tensor) -> Tensor:
-        """Return (n_rows, b) for (n_rows, a); `weight` (n_rows,) multiplicities."""
-        result: Tensor = self.norm(mish(self.linear(rows)), weight)
-        return result
+    def forward(self, rows: Tensor, weights: RowWeights) -> Tensor:
+        """Return (n_rows, b) for (n_rows, a)."""
+        return finish_unit(self._linear(rows), self.norm, weights)
+
+    def activated(self, rows: Tensor) -> Tensor:
+        """Return what the norm is taken of, (n_rows, b)."""
+        return activate(self._linear(rows), self.norm.width)
+
+    def _linear(self, rows: Tensor) -> Tensor:
+        return linear_rows(rows, self.linear.weight, self.linear.bias)
 
 
 class Chain(nn.Module):
@@ -140,8 +125,13 @@ class Chain(nn.Module):
             for index in range(depth)
         )
 
-    def forward(self, rows: Tensor, weight: Tensor) -> Tensor:
-        """Return (n_rows, width); `weight` (n_rows,) multiplicities."""
+    def unit(self, index: int) -> LayerUnit:
+        """Return unit `index`."""
+        unit: LayerUnit = self.units[index]  # type: ignore[assignment]
+        return unit
+
+    def forward(self, rows: Tensor, weights: RowWeights) -> Tensor:
+        """Return (n_rows, width)."""
         for unit in self.units:
-            rows = unit(rows, weight)
+            rows = unit(rows, weights)
         return rows

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sitenet_core.models.sitenet.attention import stack_attention_blocks
+from sitenet_core.models.sitenet.attention import (
+    AttentionBlock,
+    stack_attention_blocks,
+)
+from sitenet_core.models.sitenet.bonds import PairRows
 from sitenet_core.models.sitenet.config import ModelSection
 from sitenet_core.models.sitenet.features import N_PAIR_FEATURES, InputFeatures
 from sitenet_core.models.sitenet.inputs import (
@@ -15,8 +19,13 @@ from sitenet_core.models.sitenet.inputs import (
     layout,
 )
 from sitenet_core.models.sitenet.layers import Chain, LayerUnit
+from sitenet_core.models.sitenet.norms import RowWeights, Statistics, WeightedBatchNorm
 from sitenet_core.models.sitenet.pooling import make_pooling
 from sitenet_core.models.sitenet.ragged import at_least_float32
+
+CACHED_PAIRS = 2048
+"""Pairs that a CPU works on together: their rows, a few hundred numbers each, stay in
+its second and third cache from one operation to the next."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +44,25 @@ class SiteNet(nn.Module):
         model: architecture.
         elements: (n_elements, n_properties) elemental properties, row Z, scaled.
         output: number of targets and output activation.
+        pair_budget: pairs whose intermediate rows may be in memory at once. A batch
+            with more goes through the blocks in chunks, which are computed again for
+            the gradient; None keeps everything.
     """
 
     def __init__(
-        self, model: ModelSection, elements: Tensor, output: OutputSection
+        self,
+        model: ModelSection,
+        elements: Tensor,
+        output: OutputSection,
+        pair_budget: int | None = None,
     ) -> None:
         super().__init__()
+        self.pair_budget = pair_budget
         norm, heads = model.normalization, model.attention_heads
         site_width = heads * model.site_dim_per_head
         interaction_width = heads * model.interaction_dim_per_head
         pre, post = model.pre_pooling, model.post_pooling
+        self._whole_batches = norm == "batch"
         self._rules = LogitRules(model.cutoff, model.identity_bias)
         self._output = output
         self.features = InputFeatures(model.embedding_dim, elements)
@@ -65,7 +83,24 @@ class SiteNet(nn.Module):
 
     def layout(self, batch: CrystalInputs) -> Layout:
         """Return what the blocks need to know of `batch` besides features."""
-        return layout(batch, self._rules, self.output.weight.dtype)
+        weight = self.output.weight
+        chunk_pairs = self._chunk_pairs(len(batch.pair_site), weight.device)
+        return layout(batch, self._rules, weight.dtype, chunk_pairs)
+
+    def compile_pairs(self) -> None:
+        """Compile the pair part of every block, for any number of pairs and sites."""
+        for block in self.blocks:
+            if isinstance(block, AttentionBlock):
+                block.compile_rows()
+
+    def _chunk_pairs(self, n_pairs: int, device: torch.device) -> int | None:
+        within = self.pair_budget is None or n_pairs <= self.pair_budget
+        if within and self.training and self._whole_batches:
+            # In chunks, the statistics of batch norm would take a pass of their own.
+            return None
+        if device.type == "cpu":
+            return min(CACHED_PAIRS, self.pair_budget or CACHED_PAIRS)
+        return self.pair_budget
 
     def predict(self, sites: Tensor, pairs: Tensor, layout: Layout) -> Tensor:
         """Return predictions (n_crystals, n_targets) from input vectors.
@@ -80,21 +115,49 @@ class SiteNet(nn.Module):
         # Few rows, so full precision costs nothing, and half precision would round
         # predictions to hundredths.
         with torch.autocast(per_crystal.device.type, enabled=False):
-            one_each = per_crystal.new_ones(layout.n_crystals)
+            one_each = RowWeights(per_crystal.new_ones(layout.n_crystals))
             result: Tensor = self.output(self.post_pooling(per_crystal, one_each))
         return clamp_forward(result) if self._output.non_negative else result
 
     def encode(self, sites: Tensor, pairs: Tensor, layout: Layout) -> Tensor:
         """Return site features (n_sites, pre_pooling.width) before pooling."""
-        features = self.site_unit(sites, layout.site_weight)
-        interactions = self.interaction_unit(pairs, layout.pair_weight)
+        recompute = self._exceeds_budget(len(pairs))
+        features = self.site_unit(sites, RowWeights(layout.site_weight))
+        interactions = self._interactions(pairs, layout)
         of_blocks = []
         for block in self.blocks:
-            features, interactions, _ = block(features, interactions, layout)
+            features, interactions, _ = block(
+                features, interactions, layout, recompute=recompute
+            )
             of_blocks.append(features)
         joined = torch.cat(of_blocks, dim=1)
-        result: Tensor = self.pre_pooling(joined, layout.site_weight)
+        result: Tensor = self.pre_pooling(joined, RowWeights(layout.site_weight))
         return result
+
+    def _interactions(self, pairs: Tensor, layout: Layout) -> PairRows:
+        """Return e0 of every chunk, (n_pairs, μ)."""
+        chunks, unit = layout.chunks, self.interaction_unit
+        rows = torch.split(pairs, [chunk.n_pairs for chunk in chunks])
+        weights = [chunk.pair_weight for chunk in chunks]
+        known: dict[nn.Module, Statistics] = {}
+        if (
+            self.training
+            and len(chunks) > 1
+            and isinstance(unit.norm, WeightedBatchNorm)
+        ):
+            moments = [
+                unit.norm.moments(unit.activated(one), weight)
+                for one, weight in zip(rows, weights, strict=True)
+            ]
+            known[unit.norm] = unit.norm.statistics(torch.stack(moments).sum(0))
+        return tuple(
+            unit(one, RowWeights(weight, known))
+            for one, weight in zip(rows, weights, strict=True)
+        )
+
+    def _exceeds_budget(self, n_pairs: int) -> bool:
+        budget = self.pair_budget
+        return torch.is_grad_enabled() and budget is not None and n_pairs > budget
 
 
 def clamp_forward(values: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from support.sitenet_records import (
 
 from sitenet_core.models.sitenet.config import ModelSection
 from sitenet_core.models.sitenet.features import ElementEmbedding
-from sitenet_core.models.sitenet.layers import WeightedBatchNorm
 from sitenet_core.models.sitenet.network import OutputSection, SiteNet, clamp_forward
+from sitenet_core.models.sitenet.norms import RowWeights, WeightedBatchNorm
 from sitenet_core.models.sitenet.ragged import segment_softmax
 
 
@@ -38,19 +38,19 @@ def test_batch_norm_with_weights_of_one_is_torchs_own() -> None:
     for _ in range(3):
         rows = 2 * torch.randn(7, 3, dtype=torch.float64) + 1
         weight = torch.ones(7, dtype=torch.float64)
-        torch.testing.assert_close(ours(rows, weight), theirs(rows))
+        torch.testing.assert_close(ours(rows, RowWeights(weight)), theirs(rows))
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
     torch.testing.assert_close(ours.running_var, theirs.running_var)
     ours.eval()
     theirs.eval()
-    torch.testing.assert_close(ours(rows, weight), theirs(rows))
+    torch.testing.assert_close(ours(rows, RowWeights(weight)), theirs(rows))
 
 
 def test_batch_norm_of_one_row_uses_running_statistics_and_keeps_them() -> None:
     norm = WeightedBatchNorm(2)
     norm.running_mean.copy_(torch.tensor([1.0, 2.0]))
     norm.running_var.copy_(torch.tensor([4.0, 9.0]))
-    result = norm(torch.tensor([[3.0, 5.0]]), torch.ones(1))
+    result = norm(torch.tensor([[3.0, 5.0]]), RowWeights(torch.ones(1)))
     torch.testing.assert_close(result, torch.ones(1, 2))
     assert norm.running_mean.tolist() == [1.0, 2.0]
     assert norm.running_var.tolist() == [4.0, 9.0]

@@ -1,0 +1,42 @@
+"""Rows shared out among as many threads as torch uses, for kernels of our own."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+
+import torch
+
+SMALLEST_PART = 512
+"""Rows for which handing them to another thread pays."""
+
+
+def parts_of(n_rows: int) -> list[tuple[int, int]]:
+    """Return the ranges (begin, end) of rows, one for each thread that is worth it."""
+    n_parts = max(1, min(torch.get_num_threads(), n_rows // SMALLEST_PART))
+    cuts = [n_rows * part // n_parts for part in range(n_parts + 1)]
+    return list(pairwise(cuts))
+
+
+def for_each_part(
+    parts: list[tuple[int, int]], work: Callable[[int, int, int], None]
+) -> None:
+    """Call `work(part, begin, end)` for every part, at the same time where several.
+
+    Work that adds up must add into a place of its own part; the sum of the parts in
+    their order is then the same in every run.
+    """
+    if len(parts) == 1:
+        work(0, *parts[0])
+        return
+    calls = [
+        _pool(len(parts)).submit(work, part, begin, end)
+        for part, (begin, end) in enumerate(parts)
+    ]
+    for call in calls:
+        call.result()
+
+
+@cache
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="sitenet-kernel")
