@@ -70,6 +70,18 @@ def _narrowed(spec: ArraySpec, values: np.ndarray) -> np.ndarray:
             f"array {spec.name!r} is of type {values.dtype}; the schema declares"
             f" {spec.dtype}"
         )
+    if values.dtype == target:
+        narrowed = np.ascontiguousarray(values)
+    else:
+        narrowed = _converted(spec, values, target)
+    if target.kind == "f" and not np.isfinite(narrowed).all():
+        raise StructureError(
+            f"array {spec.name!r} holds a number that is not finite as {spec.dtype}"
+        )
+    return narrowed
+
+
+def _converted(spec: ArraySpec, values: np.ndarray, target: np.dtype) -> np.ndarray:
     if target.kind in "iu" and values.size:
         low, high = int(values.min()), int(values.max())
         limits = np.iinfo(target)
@@ -79,9 +91,4 @@ def _narrowed(spec: ArraySpec, values: np.ndarray) -> np.ndarray:
                 f" takes {limits.min} to {limits.max}"
             )
     with np.errstate(over="ignore"):
-        narrowed = np.ascontiguousarray(values.astype(target))
-    if target.kind == "f" and not np.isfinite(narrowed).all():
-        raise StructureError(
-            f"array {spec.name!r} holds a number that is not finite as {spec.dtype}"
-        )
-    return narrowed
+        return np.ascontiguousarray(values.astype(target))

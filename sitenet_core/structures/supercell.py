@@ -61,15 +61,16 @@ def _dot(a: list[float], b: list[float]) -> float:
 def _repeats(
     lengths: list[float], n_sites: int, max_atoms: int, tie: float
 ) -> list[int]:
-    repeats = [1, 1, 1]
+    repeats, scaled = [1, 1, 1], list(lengths)
+    n_atoms = n_sites
     while True:
-        scaled = [s * x for s, x in zip(repeats, lengths, strict=True)]
         limit = min(scaled) * (1 + tie)
-        shortest = next(k for k, x in enumerate(scaled) if x <= limit)
-        repeats[shortest] += 1
-        if n_sites * repeats[0] * repeats[1] * repeats[2] > max_atoms:
-            repeats[shortest] -= 1
+        shortest = 0 if scaled[0] <= limit else 1 if scaled[1] <= limit else 2
+        n_atoms = n_atoms // repeats[shortest] * (repeats[shortest] + 1)
+        if n_atoms > max_atoms:
             return repeats
+        repeats[shortest] += 1
+        scaled[shortest] = repeats[shortest] * lengths[shortest]
 
 
 def _round(value: float, tie: float) -> int:
