@@ -1,0 +1,65 @@
+"""Processor seconds of an epoch of one step through `sitenet_core.training.fit`.
+
+The whole way of a training: Lightning, loader, guards, curve and checkpoints included.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from experiments.benchmarks.core.measuring import cpu_seconds
+from experiments.benchmarks.core.ours import (
+    TARGET_CONFIG,
+    configuration,
+    first_batch,
+)
+from experiments.benchmarks.core.sample import TARGET
+from experiments.benchmarks.core.setup import Setup
+from sitenet_core.config import SplitConfig
+from sitenet_core.data import Split
+from sitenet_core.training import FitOptions, TrainingData, fit
+
+ALL = 1 << 40
+"""More unique sites than there are."""
+
+
+def measure(setup: Setup, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the cost of an epoch at `limit` atoms, compiled or not, the first apart.
+
+    `epochs` of them are measured. On a GPU an epoch is the whole pool.
+    """
+    on_gpu = setup.device != "cpu"
+    changes = {
+        "training": {"epochs": arguments["epochs"] + 1},
+        "batch": {"unique_sites": setup.sites},
+    }
+    if arguments["compile"]:
+        changes["training"]["compile"] = True
+    config = configuration(setup, arguments["limit"], changes, merged=True)
+    crystals = first_batch(setup, config, ALL if on_gpu else setup.sites)
+    names = tuple(sorted(crystals.store.ids[row] for row in crystals.rows))
+    split = Split(
+        column=TARGET,
+        config=SplitConfig(),
+        cell_limit=arguments["limit"],
+        store_digest=crystals.store.digest,
+        train=names,
+        validation=(),
+        test=(),
+    )
+    data = TrainingData(crystals.store, split, TARGET_CONFIG, "train+validation")
+    marks: list[tuple[float, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        device: Literal["gpu", "cpu"] = "gpu" if on_gpu else "cpu"
+        options = FitOptions(Path(folder), threads=1, device=device)
+        fit(config, data, options, lambda _: marks.append(_now()))
+    cpu, wall = (statistics.median(np.diff(column)) for column in np.array(marks).T)
+    return {"cpu_seconds": cpu, "wall_seconds": wall, **crystals.facts}
+
+
+def _now() -> tuple[float, float]:
+    return cpu_seconds(), time.perf_counter()

@@ -1,0 +1,1 @@
+"""Stand-in for a descriptor that the paper's configuration does not use."""

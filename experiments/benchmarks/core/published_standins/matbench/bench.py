@@ -1,0 +1,5 @@
+"""Imported and never called."""
+
+
+class MatbenchBenchmark:
+    """The published download."""
