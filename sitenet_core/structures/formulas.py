@@ -1,5 +1,6 @@
 """Formulas of a cell, as pymatgen writes them."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
@@ -28,4 +29,7 @@ def formulas_of(numbers: Iterable[int]) -> Formulas:
 @lru_cache(maxsize=KEPT)
 def _formulas(counts: tuple[tuple[int, int], ...]) -> Formulas:
     composition = Composition({Element.from_Z(z): n for z, n in counts})
-    return Formulas(composition.formula, composition.reduced_formula)
+    with warnings.catch_warnings():
+        # an element without electronegativity comes last: nothing to warn of
+        warnings.simplefilter("ignore", UserWarning)
+        return Formulas(composition.formula, composition.reduced_formula)
