@@ -18,6 +18,7 @@ from sitenet_core.data.progress import PROGRESS_FILE
 from sitenet_core.data.report import BuildReport
 from sitenet_core.data.schema import FeatureRecipe
 from sitenet_core.data.store import PackedStore
+from sitenet_core.data.verification import ensure_verified
 from sitenet_core.data.workspace import (
     claim,
     clean_stale,
@@ -94,12 +95,14 @@ def open_or_build(
     Raises:
         DataError: as `build_store`; also if a store that is there has a larger share
             of skipped crystals than the options allow.
-        StoreError: if the store that is there is damaged.
+        StoreError: if the store that is there is damaged: the first use of a store on
+            a machine compares every byte with its checksums.
     """
     path = store_path(source, recipe, options.root)
     if not path.exists():
         build_store(source, recipe, options, on_progress)
     store = PackedStore.open(path)
+    ensure_verified(store)
     check_failures(source.name, store.report, options.max_failed_fraction)
     return store
 

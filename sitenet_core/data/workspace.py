@@ -65,7 +65,7 @@ def release(folder: Path) -> None:
     identity = folder.name.removeprefix(PREFIX).split("-")[0]
     if _recorded(folder):
         # No process has started at that time, so that the folder has no owner.
-        name = f"{PREFIX}{identity}-{_host()}-1-{_RELEASED}-{uuid.uuid4().hex[:8]}"
+        name = f"{PREFIX}{identity}-{host_name()}-1-{_RELEASED}-{uuid.uuid4().hex[:8]}"
         folder.rename(folder.with_name(name))
 
 
@@ -108,7 +108,7 @@ def _is_left(folder: Path) -> bool:
     One of another host cannot: its builder may have been silent for a day and write on.
     """
     parts = folder.name.removeprefix(PREFIX).split("-")
-    same_host = len(parts) == 5 and parts[1] == _host()
+    same_host = len(parts) == 5 and parts[1] == host_name()
     return same_host and not is_alive(folder) and _recorded(folder) > 0
 
 
@@ -131,7 +131,7 @@ def _is_worth_keeping(folder: Path) -> bool:
 def is_alive(folder: Path) -> bool:
     """Return whether the builder of an unfinished `folder` may still be at work."""
     parts = folder.name.removeprefix(PREFIX).split("-")
-    if len(parts) == 5 and parts[1] == _host() and parts[2].isdigit():
+    if len(parts) == 5 and parts[1] == host_name() and parts[2].isdigit():
         pid, start = int(parts[2]), parts[3]
         return _exists(pid) and _process_start(pid) == start
     try:
@@ -143,11 +143,12 @@ def is_alive(folder: Path) -> bool:
 
 def _own_name(identity: str) -> str:
     pid = os.getpid()
-    owner = f"{_host()}-{pid}-{_process_start(pid)}"
+    owner = f"{host_name()}-{pid}-{_process_start(pid)}"
     return f"{PREFIX}{identity}-{owner}-{uuid.uuid4().hex[:8]}"
 
 
-def _host() -> str:
+def host_name() -> str:
+    """Return the name of this machine, fit for the name of a file."""
     return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
 
 
