@@ -124,9 +124,12 @@ def _network(
             f"{path}: is not the file that {HEADER_FILE} was written for (its SHA-256 "
             "differs); restore the bundle"
         )
+    # However large a crystal is, it is predicted in bounded memory.
+    budget = family.micro_batch(config, None).budget
+    meta = ModelMeta(header.target, header.n_targets, pair_budget=budget)
     # The first weights are thrown away: they must not use up the caller's randomness.
     with torch.random.fork_rng(devices=[]):
-        network = family.build(config, ModelMeta(header.target, header.n_targets))
+        network = family.build(config, meta)
     if config.training.precision == "64":
         network.double()
     try:

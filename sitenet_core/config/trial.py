@@ -26,6 +26,9 @@ class TrainingConfig(StrictModel):
     """Epochs of a complete training; a rung ends earlier."""
     precision: Literal["32", "16-mixed", "bf16-mixed", "64"] = "32"
     """Arithmetic of the network; `16-mixed` needs a GPU."""
+    compile: bool = False
+    """Compile the network's inner part by torch at the start: minutes at first, faster
+    steps afterwards; results agree to rounding."""
     seed: int = Field(default=0, ge=0)
     """Seed of the initial weights and of the batch order."""
 

@@ -39,3 +39,26 @@ def plan_batches(
             filled = 0
         filled += size
     return np.split(order, starts[1:]) if starts else []
+
+
+def plan_groups(
+    weights: np.ndarray, budget: int | None, positions: np.ndarray
+) -> list[np.ndarray]:
+    """Return the groups in which the crystals of one batch go through a network.
+
+    Crystals of similar size come together: the smallest first, filled up to `budget`.
+    One that alone exceeds it is a group of its own.
+
+    Args:
+        weights: (n,) what each crystal uses of the budget.
+        budget: Largest sum of weights in a group, at least 1; None is one group, in
+            the order given.
+        positions: Indices into `weights`, the crystals of the batch.
+
+    Raises:
+        ValueError: if the budget is below 1.
+    """
+    if budget is None:
+        return [positions]
+    order = positions[np.argsort(weights[positions], kind="stable")]
+    return plan_batches(weights, budget, order=order)

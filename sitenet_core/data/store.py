@@ -138,6 +138,14 @@ class PackedStore:
                 views[name] = array[offsets[index] : offsets[index + 1]]
         return views
 
+    def array(self, name: str) -> np.ndarray:
+        """Return a read-only view of array `name` of all crystals, one after another.
+
+        Raises:
+            KeyError: if the schema has no such array.
+        """
+        return self._arrays[name]
+
     def column(self, name: str) -> np.ndarray:
         """Return an array of crystal scope, (n, *shape), or a label column, (n,).
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
     from pymatgen.core import Structure
 
+    from sitenet_core.data.ragged import Ragged
+
 
 @dataclass(frozen=True)
 class ModelMeta:
@@ -20,6 +22,31 @@ class ModelMeta:
 
     target: TargetConfig
     n_targets: int = 1
+    pair_budget: int | None = None
+    """What a module may hold at once, in the unit of `ModelFamily.micro_batch`; above
+    it, it works in parts. None is no limit."""
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """How much of a declared batch goes through the network at once."""
+
+    unit: str
+    """A crystal-scope array."""
+    budget: int
+    """Largest sum of it in a group of crystals."""
+    splits: bool
+    """Whether the gradients of groups add up to that of the declared batch; where they
+    do not (batch norm), it goes through the network whole."""
+
+
+@runtime_checkable
+class Compilable(Protocol):
+    """A module whose inner part torch can compile."""
+
+    def compile_pairs(self) -> None:
+        """Compile it, once the module is built."""
+        ...
 
 
 class Batch(Protocol):
@@ -59,6 +86,8 @@ class ModelFamily(Protocol):
     """The typed configuration, with sections `cell`, `model` and `batch` at least."""
     schema: Sequence[ArraySpec]
     """Every array that `featurise` returns."""
+    inputs: Sequence[str]
+    """The arrays of `schema` that `collate` reads, integer counts of crystals too."""
     feature_version: int
     """Raised whenever `featurise` returns other numbers for the same input."""
     default_settings: StrictModel
@@ -78,10 +107,12 @@ class ModelFamily(Protocol):
         """
         ...
 
-    def collate(
-        self, records: Sequence[FeatureArrays], targets: np.ndarray | None
-    ) -> Batch:
-        """Return one batch; `targets` is (n_crystals, n_targets), None to predict."""
+    def collate(self, ragged: "Ragged", targets: np.ndarray | None) -> Batch:
+        """Return one batch on the device of `ragged`, which holds `inputs`.
+
+        `targets` is (n_crystals, n_targets), None to predict. Nothing may wait for the
+        device.
+        """
         ...
 
     def build(self, config: TrialConfig, meta: ModelMeta) -> "torch.nn.Module":
@@ -100,3 +131,24 @@ class ModelFamily(Protocol):
         The first is the name of a crystal-scope array, or `crystals`.
         """
         ...
+
+    def micro_batch(self, config: TrialConfig, memory_bytes: int | None) -> MicroBatch:
+        """Return how a batch is divided so that a step fits into `memory_bytes`.
+
+        None is a CPU: memory is then no limit, and small groups are the fastest.
+        """
+        ...
+
+
+def batch_of(
+    family: ModelFamily,
+    records: Sequence[FeatureArrays],
+    targets: np.ndarray | None = None,
+    device: "torch.device | str" = "cpu",
+) -> Batch:
+    """Return one batch of the arrays that `featurise` or a store gives."""
+    # torch is imported where a batch is made, so that featurising stays light.
+    from sitenet_core.data.ragged import pack_records
+
+    ragged = pack_records(records, family.schema, family.inputs)
+    return family.collate(ragged.to(device), targets)

@@ -10,11 +10,13 @@ import torch
 
 from sitenet_core.bundle import Bundle
 from sitenet_core.bundle.header import OXIDATION_STATES
-from sitenet_core.data.batches import plan_batches
+from sitenet_core.data.batches import plan_groups
 from sitenet_core.data.conform import conform
 from sitenet_core.data.schema import FeatureArrays
+from sitenet_core.families import batch_of
 from sitenet_core.training.machine import DeviceChoice, choose_device
 from sitenet_core.training.memory import is_out_of_memory
+from sitenet_core.training.residence import group_size, torch_device
 
 if TYPE_CHECKING:
     from pymatgen.core import Element, Species, Structure
@@ -42,8 +44,10 @@ class Predictor:
     def __init__(self, bundle: Bundle, device: DeviceChoice = "auto") -> None:
         """Put the network of `bundle` on `device`; `auto` is a GPU if there is one."""
         self.bundle = bundle
-        self._device = "cuda" if choose_device(device) == "gpu" else "cpu"
+        chosen = choose_device(device)
+        self._device = torch_device(chosen)
         self._network = bundle.network.to(self._device)
+        self._micro = group_size(bundle.family, bundle.config, chosen, None)
         self._settings = bundle.family.settings(bundle.config)
         self._undecorated = bundle.header.data.oxidation_states is False
         self._told = False
@@ -64,14 +68,17 @@ class Predictor:
     def predict(self, records: Sequence[FeatureArrays]) -> list[float | Failure]:
         """Return the prediction for each crystal, in the target's unit.
 
-        A batch that does not fit into memory is tried again crystal by crystal.
+        Crystals go through the network in groups that fit into memory, by the pairs of
+        each, say; a group that does not is tried again crystal by crystal.
         """
         if self._undecorated:
             records = [self._without_states(record) for record in records]
-        outcomes: list[float | Failure] = []
-        for chosen in self._plan(records):
-            outcomes += self._outcomes([records[int(i)] for i in chosen])
-        return outcomes
+        outcomes: dict[int, float | Failure] = {}
+        for group in self._plan(records):
+            chosen = group.tolist()
+            found = self._outcomes([records[i] for i in chosen])
+            outcomes |= zip(chosen, found, strict=True)
+        return [outcomes[i] for i in range(len(records))]
 
     def _without_states(self, record: FeatureArrays) -> FeatureArrays:
         states = record.get(OXIDATION_STATES)
@@ -89,12 +96,9 @@ class Predictor:
         self._told = True
 
     def _plan(self, records: Sequence[FeatureArrays]) -> list[np.ndarray]:
-        unit, budget = self.bundle.family.batch_budget(self.bundle.config)
-        if unit == "crystals":
-            sizes = np.ones(len(records), dtype=np.int64)
-        else:
-            sizes = np.array([r[unit][0] for r in records], dtype=np.int64)
-        return plan_batches(sizes, budget, order=np.arange(len(records)))
+        unit, budget = self._micro.unit, self._micro.budget
+        sizes = np.array([r[unit].item() for r in records], dtype=np.int64)
+        return plan_groups(sizes, budget, np.arange(len(records)))
 
     def _outcomes(self, records: list[FeatureArrays]) -> list[float | Failure]:
         try:
@@ -114,7 +118,7 @@ class Predictor:
         return [outcome for record in records for outcome in self._outcomes([record])]
 
     def _forward(self, records: list[FeatureArrays]) -> list[float]:
-        batch = self.bundle.family.collate(records, None).to(self._device)
+        batch = batch_of(self.bundle.family, records, device=self._device)
         with torch.inference_mode():
             values: list[float] = self._network(batch)[:, 0].double().cpu().tolist()
         return values

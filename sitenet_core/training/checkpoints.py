@@ -90,7 +90,8 @@ class TrainingState:
     curve: tuple[EpochRecord, ...] = field(repr=False)
     best: BestWeights
     machine: dict[str, Any]
-    """Threads and device of the epoch, for the record."""
+    """Threads, device and largest group (`micro_batch`) of the epoch, for the record:
+    a training that is resumed may have others."""
 
 
 def save_state(path: Path, state: TrainingState) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from sitenet_core.config import TrialConfig
 from sitenet_core.errors import ConfigError, DataError
-from sitenet_core.families.protocol import ModelFamily
+from sitenet_core.families.protocol import Compilable, ModelFamily
 from sitenet_core.training.checkpoints import Identity, TrainingState
 from sitenet_core.training.options import FitOptions, TrainingData
 from sitenet_core.training.targets import target_values
@@ -43,6 +43,20 @@ def check_precision(config: TrialConfig, device: Literal["cpu", "gpu"]) -> None:
             "training.precision is '16-mixed', which needs a GPU, and this training "
             "runs on the CPU; use '32' or 'bf16-mixed'"
         )
+
+
+def check_compiled(config: TrialConfig, network: object) -> Compilable:
+    """Return a network that can be compiled.
+
+    Raises:
+        ConfigError: if its family has nothing to compile.
+    """
+    if isinstance(network, Compilable):
+        return network
+    raise ConfigError(
+        f"training.compile is true, and family {config.family!r} has nothing to "
+        "compile; set it to false"
+    )
 
 
 def check_store(family: ModelFamily, config: TrialConfig, store: "PackedStore") -> None:

@@ -55,7 +55,7 @@ class EpochEnd(Callback):
             identity: what the checkpoints belong to.
             files: where they go.
             finite: refuses metrics that are no number.
-            machine: threads and device, for the record.
+            machine: threads, device and size of the groups, for the record.
             on_epoch: called once the files of an epoch are on disk.
         """
         self._identity = identity
@@ -105,9 +105,9 @@ class EpochEnd(Callback):
             self._on_epoch(record)
 
     def _record(self, trainer: Trainer, module: TrainingModule) -> EpochRecord:
-        validated = module.val_mae.update_count > 0
-        train_loss = module.train_mae.compute().item()
-        val_mae = module.val_mae.compute().item() if validated else None
+        train_loss, val_mae = module.train_error.value(), module.val_error.value()
+        if train_loss is None:
+            raise RuntimeError("an epoch ended without a batch")
         self._finite.check(trainer, "training loss", train_loss)
         if val_mae is not None:
             self._finite.check(trainer, "validation MAE", val_mae)

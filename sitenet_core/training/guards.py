@@ -2,15 +2,30 @@
 
 import math
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from sitenet_core.errors import NonFiniteLossError, TrialTimeoutError
 
-_GPU_CHECK_EVERY = 50
-"""Batches between two looks at the loss on a GPU, where a look waits for the queue."""
+
+class _Look(NamedTuple):
+    """A loss on its way from a GPU to the host."""
+
+    batch: int
+    loss: Tensor
+    """() in pinned memory, complete when `arrived`."""
+    arrived: torch.cuda.Event
+
+    @classmethod
+    def at(cls, batch: int, loss: Tensor) -> "_Look":
+        host = torch.empty((), dtype=loss.dtype, pin_memory=True)
+        host.copy_(loss, non_blocking=True)
+        arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        arrived.record()
+        return cls(batch, host, arrived)
 
 
 class FiniteLoss(Callback):
@@ -20,20 +35,38 @@ class FiniteLoss(Callback):
         """Keep what the message names; `first_epoch` epochs were done before."""
         self._first_epoch = first_epoch
         self._learning_rate = learning_rate
+        self._look: _Look | None = None
 
     def on_train_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: LightningModule,  # noqa: ARG002
         outputs: Any,
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
-        """Look at the loss: each on a CPU, one in fifty on a GPU."""
+        """Look at the loss; at what has arrived of it from a GPU, never waiting.
+
+        A loss that is no number spoils the weights and all losses after it, so that
+        none has to be looked at by itself.
+        """
         loss: Tensor = outputs["loss"]
-        if pl_module.device.type != "cpu" and batch_idx % _GPU_CHECK_EVERY:
+        if loss.device.type != "cuda":
+            self._check_loss(trainer, batch_idx, loss)
             return
-        self.check(trainer, f"loss of batch {batch_idx + 1}", loss.item())
+        look = self._look
+        if look is not None and look.arrived.query():  # type: ignore[no-untyped-call]
+            self._check_loss(trainer, look.batch, look.loss)
+            self._look = None
+        if self._look is None:
+            self._look = _Look.at(batch_idx, loss)
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        """Forget what has not arrived: the mean over the epoch is checked as well."""
+        self._look = None
+
+    def _check_loss(self, trainer: Trainer, batch: int, loss: Tensor) -> None:
+        self.check(trainer, f"loss of batch {batch + 1}", loss.item())
 
     def check(self, trainer: Trainer, what: str, value: float) -> None:
         """Refuse a value that is not a number.

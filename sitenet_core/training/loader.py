@@ -8,7 +8,8 @@ import torch
 from pytorch_lightning import LightningDataModule
 
 from sitenet_core.config import TrialConfig
-from sitenet_core.data.batches import epoch_order, plan_batches
+from sitenet_core.data.batches import epoch_order, plan_batches, plan_groups
+from sitenet_core.data.gathering import CrystalSource
 from sitenet_core.data.store import PackedStore
 from sitenet_core.families.protocol import Batch, ModelFamily
 from sitenet_core.training.options import TrainingData
@@ -26,11 +27,22 @@ def batch_sizes(
 
 
 @dataclass(frozen=True)
+class Loading:
+    """Where the arrays come from and how much goes through the network at once."""
+
+    family: ModelFamily
+    source: CrystalSource
+    unit: str
+    """Crystal-scope array that groups are measured by."""
+    budget: int | None
+    """Largest sum of it in a group; None does not divide a batch."""
+
+
+@dataclass(frozen=True)
 class CrystalSet:
     """Crystals of a store with their targets, and how they fill batches."""
 
-    family: ModelFamily
-    store: PackedStore
+    loading: Loading
     rows: np.ndarray
     """(n,) int64, rows of the store."""
     targets: np.ndarray
@@ -38,11 +50,13 @@ class CrystalSet:
     sizes: np.ndarray
     """(n,) int64, in the unit of `budget`."""
     budget: int
+    weights: np.ndarray
+    """(n,) int64, in the unit of the groups."""
 
     @classmethod
     def of(
         cls,
-        family: ModelFamily,
+        loading: Loading,
         config: TrialConfig,
         data: TrainingData,
         ids: tuple[str, ...],
@@ -54,8 +68,9 @@ class CrystalSet:
         """
         rows = data.store.index_of(ids)
         targets = target_values(data.store, data.target, rows)[:, None]
-        sizes, budget = batch_sizes(family, config, data.store, rows)
-        return cls(family, data.store, rows, targets, sizes, budget)
+        sizes, budget = batch_sizes(loading.family, config, data.store, rows)
+        weights = np.asarray(data.store.column(loading.unit), dtype=np.int64)[rows]
+        return cls(loading, rows, targets, sizes, budget, weights)
 
     def plan(self, order: np.ndarray) -> list[np.ndarray]:
         """Return the batches, as positions in this set, that take up `order`."""
@@ -63,8 +78,32 @@ class CrystalSet:
 
 
 @dataclass(frozen=True)
+class DeclaredBatch:
+    """The crystals of one optimiser step, which come in groups that fit into memory.
+
+    Each group is made when it is asked for, and none is kept.
+    """
+
+    crystals: CrystalSet
+    positions: np.ndarray
+    """(n_crystals,) in the set."""
+
+    @property
+    def n_values(self) -> int:
+        """Number of targets of all crystals, which the loss is the mean over."""
+        return int(self.crystals.targets[self.positions].size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        chosen = self.crystals
+        loading = chosen.loading
+        for group in plan_groups(chosen.weights, loading.budget, self.positions):
+            ragged = loading.source.gather(chosen.rows[group])
+            yield loading.family.collate(ragged, chosen.targets[group])
+
+
+@dataclass(frozen=True)
 class BatchSequence:
-    """A known number of batches, collated one by one as they are asked for."""
+    """A known number of declared batches."""
 
     crystals: CrystalSet
     batches: list[np.ndarray]
@@ -72,11 +111,8 @@ class BatchSequence:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[Batch]:
-        chosen = self.crystals
-        for positions in self.batches:
-            records = [chosen.store.record(int(row)) for row in chosen.rows[positions]]
-            yield chosen.family.collate(records, chosen.targets[positions])
+    def __iter__(self) -> Iterator[DeclaredBatch]:
+        return (DeclaredBatch(self.crystals, one) for one in self.batches)
 
 
 class TrainingBatches(LightningDataModule):
@@ -119,9 +155,9 @@ class TrainingBatches(LightningDataModule):
 
     def transfer_batch_to_device(
         self,
-        batch: Batch,
-        device: torch.device,
+        batch: DeclaredBatch,
+        device: torch.device,  # noqa: ARG002
         dataloader_idx: int,  # noqa: ARG002
-    ) -> Batch:
-        """Return the batch on `device`; the family knows how."""
-        return batch.to(device)
+    ) -> DeclaredBatch:
+        """Return the batch as it is: its groups are made on the device."""
+        return batch

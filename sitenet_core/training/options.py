@@ -37,7 +37,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How one call of `fit` runs; nothing here changes what an epoch computes."""
+    """How one call of `fit` runs; beyond rounding, it decides nothing of the result."""
 
     folder: Path
     """Receives `checkpoints/last.ckpt`, `checkpoints/best.ckpt` and `curve.csv`."""
@@ -50,6 +50,10 @@ class FitOptions:
     deadline_seconds: float | None = None
     """Wall-clock seconds that this call may take."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    micro_batch: int | None = None
+    """Largest group of crystals that goes through the network at once, in the unit of
+    `ModelFamily.micro_batch` (Site-Net: pairs); None is what suits the device. It
+    decides memory and speed; results agree to rounding."""
     progress: bool = False
     """Show a progress bar on standard error."""
 
@@ -91,6 +95,8 @@ class FitResult:
     device: str
     n_train: int
     n_validation: int
+    micro_batch: int
+    """Largest group that went through the network at once, as in `FitOptions`."""
 
 
 OnEpoch = Callable[[EpochRecord], None]

@@ -12,9 +12,10 @@ from pytorch_lightning import Callback, Trainer
 
 from sitenet_core.config import TrialConfig
 from sitenet_core.families import get_family
-from sitenet_core.families.protocol import ModelFamily, ModelMeta
+from sitenet_core.families.protocol import MicroBatch, ModelFamily, ModelMeta
 from sitenet_core.training.checkpoints import Identity, TrainingState, load_state
 from sitenet_core.training.checks import (
+    check_compiled,
     check_data,
     check_precision,
     check_resumed,
@@ -22,7 +23,7 @@ from sitenet_core.training.checks import (
 )
 from sitenet_core.training.epochs import EpochEnd, TrainingFiles, set_random_state
 from sitenet_core.training.guards import Deadline, FiniteLoss
-from sitenet_core.training.loader import CrystalSet, TrainingBatches
+from sitenet_core.training.loader import CrystalSet, Loading, TrainingBatches
 from sitenet_core.training.machine import (
     choose_device,
     interruptible,
@@ -34,6 +35,7 @@ from sitenet_core.training.memory import memory_errors
 from sitenet_core.training.module import TrainingModule
 from sitenet_core.training.options import FitOptions, FitResult, OnEpoch, TrainingData
 from sitenet_core.training.progress import ProgressBar
+from sitenet_core.training.residence import crystal_source, group_size
 
 _LIGHTNING_PRECISION: dict[str, Literal["32-true", "16-mixed", "bf16-mixed"]] = {
     "32": "32-true",
@@ -57,6 +59,7 @@ class Session:
     """Last epoch of this call."""
     device: Literal["cpu", "gpu"]
     threads: int
+    micro: MicroBatch
     started: float
     """Reading of the monotonic clock at the start of the call."""
 
@@ -78,6 +81,7 @@ def run_session(
     until = last_epoch(config, options)
     device = choose_device(options.device)
     check_precision(config, device)
+    micro = group_size(family, config, device, options.micro_batch)
     check_data(family, config, data)
     with (
         torch_threads(options.threads) as threads,
@@ -87,7 +91,7 @@ def run_session(
         ),
     ):
         session = Session(
-            family, config, data, options, until, device, threads, started
+            family, config, data, options, until, device, threads, micro, started
         )
         return _run(session, on_epoch)
 
@@ -98,7 +102,11 @@ def _run(session: Session, on_epoch: OnEpoch | None) -> FitResult:
     module = _module(session, state)
     files = TrainingFiles(session.options.folder)
     finite = FiniteLoss(done, session.config.optimizer.learning_rate)
-    machine = {"device": session.device, "threads": session.threads}
+    machine = {
+        "device": session.device,
+        "threads": session.threads,
+        "micro_batch": session.micro.budget,
+    }
     epochs = EpochEnd(session.identity, files, finite, machine, on_epoch)
     if state is not None:
         epochs.resume(state)
@@ -127,24 +135,31 @@ def _resumed(session: Session) -> TrainingState | None:
 def _module(session: Session, state: TrainingState | None) -> TrainingModule:
     """Return the network with its first or its resumed weights and optimiser."""
     config = session.config
-    network = session.family.build(config, ModelMeta(session.data.target))
+    meta = ModelMeta(session.data.target, pair_budget=session.micro.budget)
+    network = session.family.build(config, meta)
     if config.training.precision == "64":
         network.double()
+    if config.training.compile:
+        check_compiled(config, network).compile_pairs()
+    fused = config.training.precision != "16-mixed"
     if state is None:
-        return TrainingModule(network, config.optimizer)
+        return TrainingModule(network, config.optimizer, fused=fused)
     network.load_state_dict(state.weights)
     saved = state.optimizer
 
     def restore(optimizer: torch.optim.Optimizer) -> None:
         optimizer.load_state_dict(saved)
 
-    return TrainingModule(network, config.optimizer, restore)
+    return TrainingModule(network, config.optimizer, restore, fused=fused)
 
 
 def _batches(session: Session, done: int) -> TrainingBatches:
-    data, config = session.data, session.config
+    data, config, micro = session.data, session.config, session.micro
+    source = crystal_source(session.family, data.store, session.device)
+    budget = micro.budget if micro.splits else None
+    loading = Loading(session.family, source, micro.unit, budget)
     training, validation = (
-        CrystalSet.of(session.family, config, data, ids)
+        CrystalSet.of(loading, config, data, ids)
         for ids in (data.training_ids, data.validation_ids)
     )
     return TrainingBatches(training, validation, config.training.seed, done)
@@ -168,8 +183,6 @@ def _trainer(session: Session, done: int, callbacks: Sequence[Callback]) -> Trai
         plugins=[LightningEnvironment()],
         precision=_LIGHTNING_PRECISION[session.config.training.precision],
         max_epochs=session.until - done,
-        gradient_clip_val=session.config.optimizer.gradient_clip_norm,
-        gradient_clip_algorithm="norm",
         callbacks=list(callbacks),
         limit_val_batches=1.0 if session.data.validation_ids else 0,
         reload_dataloaders_every_n_epochs=1,
@@ -208,4 +221,5 @@ def _result(
         device=session.device,
         n_train=len(data.training_ids),
         n_validation=len(data.validation_ids),
+        micro_batch=session.micro.budget,
     )

@@ -22,6 +22,7 @@ from sitenet_core.errors import ConfigError
 from sitenet_core.families import (
     ModelFamily,
     ModelMeta,
+    batch_of,
     family_names,
     get_family,
     recipe,
@@ -83,7 +84,7 @@ class FamilyContract:
     ) -> np.ndarray:
         """Return float64 predictions (n_crystals,) of a model with random weights."""
         model = built(family, config).double().eval()
-        batch = family.collate(self.records(family, config, structures), None)
+        batch = batch_of(family, self.records(family, config, structures))
         with torch.no_grad():
             return np.asarray(model(batch))[:, 0]
 
@@ -130,7 +131,7 @@ class FamilyContract:
         self, family: ModelFamily, config: TrialConfig, structures: list[Structure]
     ) -> None:
         targets = np.random.default_rng(0).normal(size=(len(structures), 1))
-        batch = family.collate(self.records(family, config, structures), targets)
+        batch = batch_of(family, self.records(family, config, structures), targets)
         model = built(family, config).train()
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
         losses: list[float] = []
@@ -145,7 +146,7 @@ class FamilyContract:
     def test_every_parameter_gets_a_gradient(
         self, family: ModelFamily, config: TrialConfig, structures: list[Structure]
     ) -> None:
-        batch = family.collate(self.records(family, config, structures), None)
+        batch = batch_of(family, self.records(family, config, structures))
         model = built(family, config)
         model(batch).square().sum().backward()
         without = [n for n, p in model.named_parameters() if p.grad is None]
@@ -162,7 +163,7 @@ class FamilyContract:
     def test_loaded_weights_give_the_same_predictions(
         self, family: ModelFamily, config: TrialConfig, structures: list[Structure]
     ) -> None:
-        batch = family.collate(self.records(family, config, structures), None)
+        batch = batch_of(family, self.records(family, config, structures))
         model, copy = built(family, config), built(family, config, seed=1)
         copy.load_state_dict(model.state_dict())
         with torch.no_grad():
@@ -171,14 +172,14 @@ class FamilyContract:
     def test_there_is_one_prediction_per_crystal_and_target(
         self, family: ModelFamily, config: TrialConfig, structures: list[Structure]
     ) -> None:
-        batch = family.collate(self.records(family, config, structures), None)
+        batch = batch_of(family, self.records(family, config, structures))
         model = family.build(config, ModelMeta(target=TARGET, n_targets=3))
         assert model(batch).shape == (len(structures), 3)
 
     def test_a_non_negative_target_is_predicted_without_negative_values(
         self, family: ModelFamily, config: TrialConfig, structures: list[Structure]
     ) -> None:
-        batch = family.collate(self.records(family, config, structures), None)
+        batch = batch_of(family, self.records(family, config, structures))
         target = TARGET.model_copy(update={"clamp": "non_negative"})
         clamped = family.build(config, ModelMeta(target=target)).eval()
         n_negative = 0
@@ -196,12 +197,12 @@ class FamilyContract:
     ) -> None:
         records = self.records(family, config, structures)
         targets = np.linspace(0, 1, 2 * len(records)).reshape(-1, 2)
-        batch = family.collate(records, targets).to("cpu")
+        batch = batch_of(family, records, targets).to("cpu")
         assert batch.n_crystals == len(records)
         np.testing.assert_allclose(batch.targets.numpy(), targets, rtol=1e-6)
-        to_predict = family.collate(records, None)
+        to_predict = batch_of(family, records)
         assert bool(torch.isnan(to_predict.targets).all())
-        assert family.collate(records, targets).to("meta").targets.is_meta
+        assert batch_of(family, records, targets).to("meta").targets.is_meta
 
     def test_featurise_is_pure_and_picklable(
         self, family: ModelFamily, config: TrialConfig, structures: list[Structure]

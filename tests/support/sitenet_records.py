@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from sitenet_core.families.protocol import batch_of
 from sitenet_core.families.sitenet.batch import CrystalBatch, declared_fields
-from sitenet_core.families.sitenet.collate import collate
+from sitenet_core.families.sitenet.plugin import FAMILY
 from sitenet_core.models.sitenet.config import ModelSection
 from sitenet_core.models.sitenet.network import OutputSection, SiteNet
 
@@ -201,7 +202,9 @@ def make_batch(
     records: list[Record], targets: np.ndarray | None = None
 ) -> CrystalBatch:
     """Return the batch of `records`."""
-    return collate(records, targets)
+    batch = batch_of(FAMILY, records, targets)
+    assert isinstance(batch, CrystalBatch)
+    return batch
 
 
 def mixed_batch(seed: int = 0) -> CrystalBatch:

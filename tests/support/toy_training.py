@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from sitenet_core.config import SplitConfig, StrictModel, TargetConfig, TrialConfig
-from sitenet_core.data.schema import ArraySpec, FeatureArrays
+from sitenet_core.data.ragged import Ragged
+from sitenet_core.data.schema import ArraySpec
 from sitenet_core.errors import StructureError
 from sitenet_core.families import registry
-from sitenet_core.families.protocol import Cost, ModelMeta
+from sitenet_core.families.protocol import Cost, MicroBatch, ModelMeta
 from sitenet_core.training import EpochRecord, FitOptions, FitResult, TrainingData, fit
 
 
@@ -30,6 +31,7 @@ class ToyCell(StrictModel):
 class ToyModel(StrictModel):
     width: int = 4
     dropout: float = 0.0
+    norm: Literal["batch", "none"] = "batch"
 
 
 class ToyBatchSection(StrictModel):
@@ -66,11 +68,11 @@ class ToyBatch:
 class ToyNetwork(nn.Module):
     """Norm, one hidden layer per bead, mean over the beads of a crystal."""
 
-    def __init__(self, width: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, dropout: float = 0.0, norm: str = "batch") -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(1, width),
-            nn.BatchNorm1d(width),
+            nn.BatchNorm1d(width) if norm == "batch" else nn.Identity(),
             nn.Tanh(),
             nn.Linear(width, 1),
             nn.Dropout(dropout),
@@ -95,6 +97,7 @@ class ToyFamily:
         ArraySpec("n_beads", "crystal", "int32", "-", "number of beads"),
         ArraySpec("beads", "bead", "float32", "-", "values"),
     )
+    inputs = ("beads",)
     feature_version = 1
     default_settings = ToyCell()
 
@@ -110,15 +113,12 @@ class ToyFamily:
         beads = np.array([s.specie.Z for s in structure], np.float32) * settings.scale
         return {"n_beads": np.array([len(beads)], np.int32), "beads": beads}
 
-    def collate(
-        self, records: Sequence[FeatureArrays], targets: np.ndarray | None
-    ) -> ToyBatch:
-        counts = [len(record["beads"]) for record in records]
-        beads = np.concatenate([record["beads"] for record in records])
+    def collate(self, ragged: Ragged, targets: np.ndarray | None) -> ToyBatch:
+        counts = ragged.sizes["bead"]
         if targets is None:
-            targets = np.full((len(records), 1), np.nan)
+            targets = np.full((ragged.n_crystals, 1), np.nan)
         return ToyBatch(
-            torch.from_numpy(beads)[:, None],
+            ragged.arrays["beads"][:, None],
             torch.from_numpy(np.repeat(np.arange(len(counts)), counts)),
             torch.from_numpy(targets).float(),
         )
@@ -126,7 +126,8 @@ class ToyFamily:
     def build(self, config: TrialConfig, meta: ModelMeta) -> nn.Module:
         assert isinstance(config, ToyConfig)
         assert meta.n_targets == 1
-        return ToyNetwork(config.model.width, config.model.dropout)
+        model = config.model
+        return ToyNetwork(model.width, model.dropout, model.norm)
 
     def cost(
         self, sizes: Mapping[str, np.ndarray], config: TrialConfig
@@ -137,6 +138,14 @@ class ToyFamily:
     def batch_budget(self, config: TrialConfig) -> tuple[str, int]:
         assert isinstance(config, ToyConfig)
         return "n_beads", config.batch.beads
+
+    def micro_batch(self, config: TrialConfig, memory_bytes: int | None) -> MicroBatch:
+        assert isinstance(config, ToyConfig)
+        assert memory_bytes is None or memory_bytes > 0
+        # The network has batch norm.
+        return MicroBatch(
+            "n_beads", config.batch.beads, splits=config.model.norm == "none"
+        )
 
 
 class ToyStore:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sitenet_core.config import StrictModel, TrialConfig
-from sitenet_core.data.schema import ArraySpec, FeatureArrays
+from sitenet_core.data.schema import ArraySpec
 from sitenet_core.errors import ConfigError
-from sitenet_core.families.protocol import Cost, ModelMeta
+from sitenet_core.families.protocol import Cost, MicroBatch, ModelMeta
 from sitenet_core.families.sitenet.config import SiteNetConfig
 from sitenet_core.families.sitenet.cost import cost
 from sitenet_core.families.sitenet.featurise import (
@@ -20,13 +20,27 @@ from sitenet_core.families.sitenet.featurise import (
     SCHEMA,
     featurise,
 )
+from sitenet_core.families.sitenet.grouping import micro_batch
 from sitenet_core.families.sitenet.settings import CellSettings
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+    from sitenet_core.data.ragged import Ragged
     from sitenet_core.families.sitenet.batch import CrystalBatch
     from sitenet_core.models.sitenet.network import SiteNet
+
+
+INPUTS = (
+    "n_pairs",
+    "atomic_numbers",
+    "oxidation_states",
+    "site_multiplicity",
+    "pairs_per_block",
+    "pair_distance",
+    "pair_multiplicity",
+)
+"""The arrays that a batch is made of."""
 
 
 class SiteNetFamily:
@@ -35,6 +49,7 @@ class SiteNetFamily:
     name: str = "sitenet"
     Config: type[TrialConfig] = SiteNetConfig
     schema: Sequence[ArraySpec] = SCHEMA
+    inputs: Sequence[str] = INPUTS
     feature_version: int = FEATURE_VERSION
     default_settings: StrictModel = CellSettings()
 
@@ -54,13 +69,11 @@ class SiteNetFamily:
             raise TypeError(f"Site-Net needs CellSettings, not {type(settings)}")
         return featurise(structure, settings)
 
-    def collate(
-        self, records: Sequence[FeatureArrays], targets: np.ndarray | None
-    ) -> "CrystalBatch":
+    def collate(self, ragged: "Ragged", targets: np.ndarray | None) -> "CrystalBatch":
         """Return one batch; `targets` (n_crystals, n_targets), None to predict."""
         from sitenet_core.families.sitenet.collate import collate
 
-        return collate(records, targets)
+        return collate(ragged, targets)
 
     def build(self, config: TrialConfig, meta: ModelMeta) -> "SiteNet":
         """Return the module with fresh weights from torch's random generator."""
@@ -77,7 +90,8 @@ class SiteNetFamily:
             n_targets=meta.n_targets,
             non_negative=meta.target.clamp == "non_negative",
         )
-        return SiteNet(own.model, torch.from_numpy(table), output)
+        elements = torch.from_numpy(table)
+        return SiteNet(own.model, elements, output, meta.pair_budget)
 
     def cost(
         self, sizes: Mapping[str, np.ndarray], config: TrialConfig
@@ -96,6 +110,14 @@ class SiteNetFamily:
         if batch.crystals is not None:
             return "crystals", batch.crystals
         raise ConfigError("batch: neither unique_sites nor crystals is a number")
+
+    def micro_batch(self, config: TrialConfig, memory_bytes: int | None) -> MicroBatch:
+        """Return how many pairs go through the network at once.
+
+        Nothing couples crystals except batch norm, whose statistics are those of the
+        declared batch.
+        """
+        return micro_batch(_own(config), memory_bytes)
 
 
 def _own(config: TrialConfig) -> SiteNetConfig:

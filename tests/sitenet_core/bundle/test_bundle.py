@@ -20,7 +20,7 @@ from support.toy_training import (
 
 from sitenet_core.bundle import add_metrics, bundle_from_checkpoint, load_bundle
 from sitenet_core.errors import ConfigError, DataError
-from sitenet_core.families import ModelMeta
+from sitenet_core.families import ModelMeta, batch_of
 from sitenet_core.training.checkpoints import load_weights
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -54,7 +54,7 @@ def test_a_bundle_predicts_what_the_checkpoint_predicts(
     network = FAMILY.build(bundle.config, ModelMeta(bundle.target))
     network.load_state_dict(load_weights(checkpoint)[2])
     store = ToyStore()
-    batch = FAMILY.collate([store.record(i) for i in range(40)], None)
+    batch = batch_of(FAMILY, [store.record(i) for i in range(40)])
     with torch.no_grad():
         assert torch.equal(bundle.network(batch), network.eval()(batch))
 

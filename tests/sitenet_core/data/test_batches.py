@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitenet_core.data import epoch_order, plan_batches
+from sitenet_core.data.batches import plan_groups
 
 SIZES = st.lists(st.integers(1, 50), max_size=60)
 
@@ -68,3 +69,22 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
         tuple(epoch_order(50, seed, epoch)) for seed in range(3) for epoch in range(3)
     }
     assert len(orders) == 9
+
+
+@given(SIZES, st.integers(1, 120), st.integers(0, 5))
+def test_groups_share_out_a_batch_with_equal_sizes_together(
+    sizes: list[int], budget: int, seed: int
+) -> None:
+    array = np.array(sizes, dtype=np.int64)
+    positions = epoch_order(len(sizes), seed, 0)[: len(sizes) // 2]
+    groups = plan_groups(array, budget, positions)
+    together = np.concatenate([np.empty(0, int), *groups])
+    assert sorted(together.tolist()) == sorted(positions.tolist())
+    assert array[together].tolist() == sorted(array[positions].tolist())
+    assert all(array[g].sum() <= budget or len(g) == 1 for g in groups)
+
+
+def test_without_a_budget_a_batch_is_one_group_as_it_is() -> None:
+    positions = np.array([2, 0, 3])
+    (group,) = plan_groups(np.array([5, 1, 9, 2]), None, positions)
+    assert group.tolist() == [2, 0, 3]

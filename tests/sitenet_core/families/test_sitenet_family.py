@@ -10,7 +10,7 @@ import torch
 from support.family_contract import TARGET, built, embedded_crystals
 
 from sitenet_core.errors import ConfigError
-from sitenet_core.families import ModelMeta, family_names, get_family
+from sitenet_core.families import ModelMeta, batch_of, family_names, get_family
 from sitenet_core.families.sitenet.config import SiteNetConfig
 from sitenet_core.families.sitenet.cost import cost
 from sitenet_core.features.elements import element_table, standardised
@@ -100,7 +100,7 @@ def test_scaling_decides_the_elemental_properties(scaling: str) -> None:
     crystals = embedded_crystals("AB_cP6_221_c_d")
     records = [family.featurise(c, family.settings(config)) for c in crystals]
     model = family.build(config, ModelMeta(target=TARGET))
-    batch = family.collate(records, None)
+    batch = batch_of(family, records)
     sites, pairs = model.get_submodule("features")(batch)
     table = element_table() if scaling == "none" else standardised(element_table())
     expected = torch.from_numpy(table[records[0]["atomic_numbers"]]).float()
@@ -118,7 +118,7 @@ def test_oxidation_states_reach_the_network() -> None:
     records = [family.featurise(c, config.cell) for c in (plain, decorated)]
     assert set(records[1]["oxidation_states"].tolist()) != {0.0}
     with torch.no_grad():
-        predicted = built(family, config).double()(family.collate(records, None))
+        predicted = built(family, config).double()(batch_of(family, records))
     assert abs(float(predicted[0] - predicted[1])) > 1e-6
 
 
@@ -127,5 +127,5 @@ def test_a_crystal_of_one_site_is_predicted() -> None:
     family = get_family("sitenet")
     record = family.featurise(embedded_crystals("A_tI2_139_a")[0], config.cell)
     assert record["n_unique_sites"] == 1
-    predicted = built(family, config).train()(family.collate([record], None))
+    predicted = built(family, config).train()(batch_of(family, [record]))
     assert bool(torch.isfinite(predicted).all())

@@ -16,7 +16,7 @@ from pymatgen.core import Lattice, Structure
 from support import transforms
 from support.family_contract import TARGET, prototypes
 
-from sitenet_core.families import ModelMeta, get_family
+from sitenet_core.families import ModelMeta, batch_of, get_family
 from sitenet_core.families.sitenet.config import SiteNetConfig
 
 MAX_ATOMS = 100
@@ -83,7 +83,7 @@ def predictions(crystals: Sequence[Structure]) -> np.ndarray:
     settings = family.settings(configs[0])
     records = [family.featurise(crystal, settings) for crystal in crystals]
     batches = [
-        family.collate(records[k : k + 30], None) for k in range(0, len(records), 30)
+        batch_of(family, records[k : k + 30]) for k in range(0, len(records), 30)
     ]
     columns = []
     for config in configs:

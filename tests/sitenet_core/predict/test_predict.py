@@ -20,8 +20,9 @@ from support.toy_training import (
 from torch import Tensor
 
 from sitenet_core.bundle import Bundle, bundle_from_checkpoint, load_bundle
-from sitenet_core.data.schema import FeatureArrays
+from sitenet_core.data.ragged import Ragged
 from sitenet_core.errors import ConfigError, DataError, TrialError
+from sitenet_core.families import batch_of
 from sitenet_core.predict import (
     PredictionRow,
     evaluate,
@@ -229,7 +230,7 @@ def test_evaluation_counts_every_crystal_once(bundle: Bundle) -> None:
     assert found.mae == pytest.approx(np.abs(errors).mean())
     assert found.rmse == pytest.approx(np.sqrt((errors**2).mean()))
     record = data.store.record(35)
-    alone = bundle.network(ToyFamily().collate([record], None)).item()
+    alone = bundle.network(batch_of(ToyFamily(), [record])).item()
     assert found.predictions[2].prediction == pytest.approx(alone, rel=1e-5)
 
 
@@ -266,10 +267,10 @@ def test_batches_stay_within_the_budget_of_the_configuration(
     collate = ToyFamily.collate
 
     def watched(
-        self: ToyFamily, records: Sequence[FeatureArrays], targets: np.ndarray | None
+        self: ToyFamily, ragged: Ragged, targets: np.ndarray | None
     ) -> ToyBatch:
-        sizes.append(sum(len(r["beads"]) for r in records))
-        return collate(self, records, targets)
+        sizes.append(len(ragged.arrays["beads"]))
+        return collate(self, ragged, targets)
 
     monkeypatch.setattr(ToyFamily, "collate", watched)
     predict_structures(bundle, [(str(i), crystal("Na", "Cl")) for i in range(20)])

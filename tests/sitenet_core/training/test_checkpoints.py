@@ -73,7 +73,8 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
         load_weights(result.last_checkpoint)
 
 
-def test_threads_and_device_are_recorded(tmp_path: Path) -> None:
+def test_threads_device_and_groups_are_recorded(tmp_path: Path) -> None:
     result, _ = train_toy(tmp_path, until=1)
     machine = load_state(result.last_checkpoint).machine
-    assert machine == {"device": "cpu", "threads": 1}
+    assert machine == {"device": "cpu", "threads": 1, "micro_batch": 12}
+    assert result.micro_batch == 12

@@ -24,6 +24,7 @@ from support.toy_training import (
 )
 
 from sitenet_core.errors import ConfigError, DataError
+from sitenet_core.families import batch_of
 from sitenet_core.training import EpochRecord, FitOptions, fit, read_curve
 from sitenet_core.training.checkpoints import load_state, load_weights
 
@@ -54,7 +55,7 @@ def test_validation_mae_counts_every_crystal_once(tmp_path: Path) -> None:
     sizes = [len(record["beads"]) for record in records]
     assert sum(sizes) > 12, "one batch could not show uneven weighting"
     errors = [
-        abs(network(FAMILY.collate([r], None)).item() - data.store.labels("y")[row])
+        abs(network(batch_of(FAMILY, [r])).item() - data.store.labels("y")[row])
         for r, row in zip(records, rows, strict=True)
     ]
     assert result.val_mae == pytest.approx(np.mean(errors), rel=1e-6)

@@ -18,9 +18,18 @@ from support.toy_training import (
 from torch import Tensor
 
 from sitenet_core.training import TrainingData
-from sitenet_core.training.loader import BatchSequence, CrystalSet
+from sitenet_core.training.loader import BatchSequence, CrystalSet, Loading
+from sitenet_core.training.residence import crystal_source
 
 pytestmark = pytest.mark.usefixtures("toy")
+
+
+def toy_crystals(data: TrainingData, budget: int | None = None) -> CrystalSet:
+    """Return the training crystals, in groups of at most `budget` beads."""
+    source = crystal_source(FAMILY, data.store, "cpu")
+    loading = Loading(FAMILY, source, "n_beads", budget)
+    return CrystalSet.of(loading, toy_config(), data, data.training_ids)
+
 
 Batches = dict[int, list[list[float]]]
 
@@ -82,10 +91,35 @@ def test_validation_batches_are_the_same_in_every_epoch(
 
 def test_batches_are_filled_in_the_familys_own_unit() -> None:
     data: TrainingData = toy_data(ToyStore(40, seed=2))
-    crystals = CrystalSet.of(FAMILY, toy_config(), data, data.training_ids)
+    crystals = toy_crystals(data)
     batches = BatchSequence(crystals, crystals.plan(crystals.rows))
-    beads = [len(batch.beads) for batch in batches]  # type: ignore[attr-defined]
+    beads = [sum(len(group.beads) for group in batch) for batch in batches]  # type: ignore[attr-defined]
     firsts = [int(crystals.sizes[positions[0]]) for positions in batches.batches]
     assert len(batches) == len(beads) > 2
     assert max(beads) <= 12
     assert all(a + b > 12 for a, b in zip(beads, firsts[1:], strict=False))
+
+
+@pytest.mark.parametrize("budget", [1, 4, 7, 100])
+def test_groups_hold_the_crystals_of_their_batch_and_their_targets(budget: int) -> None:
+    data: TrainingData = toy_data(ToyStore(40, seed=2))
+    crystals = toy_crystals(data, budget)
+    values = torch.from_numpy(data.store.labels("y")).float()
+    for batch in BatchSequence(crystals, crystals.plan(crystals.rows)):
+        groups = list(batch)
+        beads = [len(group.beads) for group in groups]  # type: ignore[attr-defined]
+        crystals_of = [group.n_crystals for group in groups]
+        assert all(
+            n <= budget or k == 1 for n, k in zip(beads, crystals_of, strict=True)
+        )
+        assert len(groups) > 1 or sum(beads) <= budget
+        found = torch.cat([group.targets[:, 0] for group in groups])
+        expected = values[crystals.rows[batch.positions]]
+        assert found.sort().values.tolist() == expected.sort().values.tolist()
+        means = [
+            group.beads[group.owner == i].mean()  # type: ignore[attr-defined]
+            for group in groups
+            for i in range(group.n_crystals)
+        ]
+        torch.testing.assert_close(1 + 2 * torch.stack(means), found)
+        assert batch.n_values == len(expected)
