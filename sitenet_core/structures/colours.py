@@ -50,7 +50,7 @@ def stable_colours(pairs: Pairs, species: np.ndarray) -> tuple[np.ndarray, np.nd
         one site of each colour, the sorted colour·n_ids + id of all atoms around it.
     """
     blocks = pairs.blocks()
-    colours = _by_sums(pairs, blocks, numbered(species))
+    colours = _by_sums(pairs, blocks, np.unique(species, return_inverse=True)[1])
     while True:
         first = np.unique(colours, return_index=True)[1]
         if len(first) == len(colours):
@@ -58,8 +58,9 @@ def stable_colours(pairs: Pairs, species: np.ndarray) -> tuple[np.ndarray, np.nd
         rows = _rows(pairs, blocks, colours)
         if (rows == rows[first[colours]]).all():
             return colours, rows[first]
-        exact = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
-        colours = numbered(colours * len(rows) + exact)
+        # a site's own colour is in its row: only its pair with itself has id 0
+        colours = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
+        colours = numbered(colours)
 
 
 def numbered(labels: np.ndarray) -> np.ndarray:
@@ -82,20 +83,18 @@ def mixed(numbers: np.ndarray) -> np.ndarray:
     return mixed_up
 
 
-def _by_sums(pairs: Pairs, blocks: np.ndarray, colours: np.ndarray) -> np.ndarray:
+def _by_sums(pairs: Pairs, blocks: np.ndarray, species: np.ndarray) -> np.ndarray:
     """Return colours that no sum splits; stable ones, or coarser."""
-    n = len(colours)
     of_ids = mixed(np.arange(pairs.n_ids))
     sums = of_ids[pairs.ids].sum(axis=1)[blocks]
-    of_colours = mixed(np.arange(n) + pairs.n_ids)
-    count = colours.max() + 1
-    while count < n:
-        _, split = np.unique(sums @ of_colours[colours], return_inverse=True)
-        colours = numbered(colours * n + split)
-        if colours.max() + 1 == count:
-            break
+    of_colours = mixed(np.arange(len(species)) + pairs.n_ids)
+    colours, count = species, 0
+    # a site's own colour is in its sum too
+    while count < colours.max() + 1 < len(species):
         count = colours.max() + 1
-    return colours
+        around = sums @ of_colours[colours]
+        colours = np.unique(around, return_inverse=True)[1].reshape(-1)
+    return numbered(colours * len(species) + species)
 
 
 def _rows(pairs: Pairs, blocks: np.ndarray, colours: np.ndarray) -> np.ndarray:
