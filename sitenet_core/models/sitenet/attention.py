@@ -32,6 +32,9 @@ Known = Mapping[nn.Module, Statistics]
 """Statistics of batch norms over all chunks."""
 
 
+_GRAPHS = 256
+"""Graphs of the pair part that a process may hold: a few for each block it builds."""
+
 Run = Callable[..., Any]
 """Calls its first argument with the others."""
 
@@ -92,6 +95,10 @@ class AttentionBlock(nn.Module):
     def compile_rows(self) -> None:
         """Compile what is done for a chunk of rows, for any number of rows."""
         self._compiled = torch.compile(self._rows, dynamic=True)
+        # The default of 8 counts all blocks of a process together, and beyond it torch
+        # goes back to uncompiled code.
+        limit = torch._dynamo.config.recompile_limit  # noqa: SLF001
+        torch._dynamo.config.recompile_limit = max(limit, _GRAPHS)  # noqa: SLF001
 
     def forward(
         self,
