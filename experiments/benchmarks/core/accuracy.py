@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from experiments.benchmarks.core.ours import (
     build_network,
     configuration,
+    declared_batch,
     first_batch,
-    groups,
-    pair_budget,
     whole_batch,
 )
 from experiments.benchmarks.core.setup import Setup
@@ -48,15 +47,14 @@ def measure(setup: Setup, arguments: dict[str, Any]) -> dict[str, Any]:
 def _trained(setup: Setup, limit: int, sites: int) -> nn.Module:
     """Return a network after a few steps, so that attention is not uniform."""
     config = configuration(setup, limit, merged=True)
-    crystals = first_batch(setup, config, sites)
-    batches: list[Any] = groups(crystals, pair_budget(crystals, "cpu"))
+    batch = declared_batch(first_batch(setup, config, sites), "cpu")
     network = build_network(config, setup.seed).train()
     optimizer = TrainingModule(network, config.optimizer).configure_optimizers()
     for _ in range(setup.training_steps):
         optimizer.zero_grad()
-        for batch in batches:
-            error = (network(batch) - batch.targets).abs().sum()
-            (error / len(crystals.rows)).backward()
+        for group in batch:
+            error = (network(group) - group.targets).abs().sum()
+            (error / batch.n_values).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
     return network

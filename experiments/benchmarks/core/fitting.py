@@ -7,21 +7,19 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from experiments.benchmarks.core.measuring import cpu_seconds
 from experiments.benchmarks.core.ours import (
-    TARGET_CONFIG,
     configuration,
     first_batch,
+    kind_of,
+    training_data,
 )
-from experiments.benchmarks.core.sample import TARGET
 from experiments.benchmarks.core.setup import Setup
-from sitenet_core.config import SplitConfig
-from sitenet_core.data import Split
-from sitenet_core.training import FitOptions, TrainingData, fit
+from sitenet_core.training import FitOptions, fit
 
 ALL = 1 << 40
 """More unique sites than there are."""
@@ -41,21 +39,10 @@ def measure(setup: Setup, arguments: dict[str, Any]) -> dict[str, Any]:
         changes["training"]["compile"] = True
     config = configuration(setup, arguments["limit"], changes, merged=True)
     crystals = first_batch(setup, config, ALL if on_gpu else setup.sites)
-    names = tuple(sorted(crystals.store.ids[row] for row in crystals.rows))
-    split = Split(
-        column=TARGET,
-        config=SplitConfig(),
-        cell_limit=arguments["limit"],
-        store_digest=crystals.store.digest,
-        train=names,
-        validation=(),
-        test=(),
-    )
-    data = TrainingData(crystals.store, split, TARGET_CONFIG, "train+validation")
+    data = training_data(crystals)
     marks: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        device: Literal["gpu", "cpu"] = "gpu" if on_gpu else "cpu"
-        options = FitOptions(Path(folder), threads=1, device=device)
+        options = FitOptions(Path(folder), threads=1, device=kind_of(setup.device))
         fit(config, data, options, lambda _: marks.append(_now()))
     cpu, wall = (statistics.median(np.diff(column)) for column in np.array(marks).T)
     return {"cpu_seconds": cpu, "wall_seconds": wall, **crystals.facts}

@@ -1,7 +1,7 @@
 """This program's own path from a table of structures to batches and a network."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -9,10 +9,13 @@ from torch import nn
 
 from experiments.benchmarks.core.sample import POOL, TARGET, table_of
 from experiments.benchmarks.core.setup import Setup
-from sitenet_core.config import DataConfig, TargetConfig, TrialConfig
-from sitenet_core.data import PackedStore, plan_batches
-from sitenet_core.families import Batch, ModelMeta, batch_of, get_family
+from sitenet_core.config import DataConfig, SplitConfig, TargetConfig, TrialConfig
+from sitenet_core.data import PackedStore, Split, plan_batches
+from sitenet_core.families import ModelMeta, batch_of, get_family
 from sitenet_core.families.stores import StoreBuilding, open_family_store
+from sitenet_core.training import TrainingData
+from sitenet_core.training.loader import CrystalSet, DeclaredBatch, Loading
+from sitenet_core.training.residence import crystal_source, group_size
 
 TARGET_CONFIG = TargetConfig(column=TARGET, name="band_gap", unit="eV")
 
@@ -72,29 +75,48 @@ def first_batch(
     return Crystals(config, store, rows)
 
 
-def pair_budget(crystals: Crystals, device: str) -> int:
-    """Return how many pairs training would send through the network at once."""
-    free = torch.cuda.mem_get_info()[0] if device != "cpu" else None
-    family = get_family(crystals.config.family)
-    return family.micro_batch(crystals.config, free).budget
+def training_data(crystals: Crystals) -> TrainingData:
+    """Return the declared batch as a training set without validation."""
+    store = crystals.store
+    split = Split(
+        column=TARGET,
+        config=SplitConfig(),
+        cell_limit=int(store.column("n_unique_sites").max()),
+        store_digest=store.digest,
+        train=tuple(sorted(store.ids[row] for row in crystals.rows)),
+        validation=(),
+        test=(),
+    )
+    return TrainingData(store, split, TARGET_CONFIG, "train+validation")
 
 
-def groups(crystals: Crystals, budget: int, device: str = "cpu") -> list[Batch]:
-    """Return the declared batch as training divides it: small crystals first."""
-    sizes = np.asarray(crystals.store.column("n_pairs"), dtype=np.int64)[crystals.rows]
-    order = np.argsort(sizes, kind="stable")
-    return [
-        _batch(crystals, crystals.rows[part], device)
-        for part in plan_batches(sizes, budget, order=order)
-    ]
+def declared_batch(
+    crystals: Crystals, device: str, wanted: int | None = None
+) -> DeclaredBatch:
+    """Return the batch as training's loader hands it over: in groups.
+
+    Args:
+        crystals: of the batch.
+        device: where the groups are made.
+        wanted: pairs per group; None is what training chooses.
+    """
+    config, data = crystals.config, training_data(crystals)
+    family, where = get_family(config.family), kind_of(device)
+    micro = group_size(family, config, where, wanted)
+    source = crystal_source(family, crystals.store, where)
+    loading = Loading(family, source, micro.unit, micro.budget)
+    chosen = CrystalSet.of(loading, config, data, data.training_ids)
+    return DeclaredBatch(chosen, np.arange(len(crystals.rows)))
 
 
-def whole_batch(crystals: Crystals, device: str = "cpu") -> Batch:
-    """Return the declared batch as one, its crystals in their order."""
-    return _batch(crystals, crystals.rows, device)
+def kind_of(device: str) -> Literal["cpu", "gpu"]:
+    """Return training's word for torch's name of a device."""
+    return "cpu" if device == "cpu" else "gpu"
 
 
-def _batch(crystals: Crystals, rows: np.ndarray, device: str) -> Batch:
+def whole_batch(crystals: Crystals, device: str = "cpu") -> Any:
+    """Return the batch undivided, its crystals in their order."""
+    rows = crystals.rows
     records = [crystals.store.record(int(row)) for row in rows]
     targets = crystals.store.labels(TARGET)[rows][:, None]
     return batch_of(get_family(crystals.config.family), records, targets, device)

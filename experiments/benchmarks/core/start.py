@@ -7,9 +7,8 @@ from experiments.benchmarks.core.measuring import cpu_seconds
 from experiments.benchmarks.core.ours import (
     build_network,
     configuration,
+    declared_batch,
     first_batch,
-    groups,
-    pair_budget,
 )
 from experiments.benchmarks.core.setup import Setup
 from sitenet_core.structures.sources import open_source  # noqa: F401 (an import)
@@ -24,7 +23,7 @@ def measure(setup: Setup, arguments: dict[str, Any]) -> dict[str, Any]:
     opened = time.perf_counter()
     build_network(config, setup.seed)
     built = time.perf_counter()
-    groups(crystals, pair_budget(crystals, "cpu"))
+    next(iter(declared_batch(crystals, "cpu")))
     end = time.perf_counter(), cpu_seconds()
     return {
         "wall_seconds": end[0] - begin[0],

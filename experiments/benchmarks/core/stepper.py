@@ -1,4 +1,8 @@
-"""One training step of each implementation, ready to be repeated."""
+"""One training step of each implementation, ready to be repeated.
+
+A step is zero_grad, forward, backward, clip and optimiser. Ours also makes the groups
+of its batch on the way, as training does; the others find theirs ready.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -13,9 +17,8 @@ from experiments.benchmarks.core.ours import (
     Crystals,
     build_network,
     configuration,
+    declared_batch,
     first_batch,
-    groups,
-    pair_budget,
     whole_batch,
 )
 from experiments.benchmarks.core.sample import POOL
@@ -41,7 +44,7 @@ class Task:
     """Only a forward pass without gradients."""
     precision: str = "32"
     pair_budget: int | None = None
-    """Pairs per group; None is what training would choose."""
+    """Pairs per group; None is what training chooses."""
     steps: int = 1
     """Measured steps of one process."""
 
@@ -70,25 +73,21 @@ def make_stepper(setup: Setup, task: Task) -> Stepper:
 
 
 def _ours(setup: Setup, task: Task, crystals: Crystals) -> Stepper:
-    budget = task.pair_budget or pair_budget(crystals, setup.device)
+    batch = declared_batch(crystals, setup.device, task.pair_budget)
+    budget = batch.crystals.loading.budget
     network = build_network(crystals.config, setup.seed, budget).to(setup.device)
     if task.implementation == "ours_compiled":
         network.compile_pairs()
     settings = crystals.config.optimizer
     optimizer = TrainingModule(network, settings).configure_optimizers()
 
-    def load() -> list[Any]:
-        return list(groups(crystals, budget, setup.device))
-
-    batches = load()
-
     def train() -> Tensor:
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         total = torch.zeros((), device=setup.device)
-        for batch in batches:
+        for group in batch:
             with precision(setup, task.precision):
-                error = (network(batch) - batch.targets).abs().sum()
-            loss = error / len(crystals.rows)
+                error = (network(group) - group.targets).abs().sum()
+            loss = error / batch.n_values
             loss.backward()
             total += loss.detach()
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)
@@ -97,10 +96,13 @@ def _ours(setup: Setup, task: Task, crystals: Crystals) -> Stepper:
 
     def predict() -> Tensor:
         with torch.no_grad():
-            return torch.cat([network(batch) for batch in batches])
+            return torch.cat([network(group) for group in batch])
+
+    def load() -> int:
+        return sum(1 for _ in batch)
 
     network.train(not task.predict)
-    facts = crystals.facts | {"n_groups": len(batches), "pair_budget": budget}
+    facts = crystals.facts | {"n_groups": load(), "pair_budget": budget or 0}
     return Stepper(predict if task.predict else train, facts, load)
 
 
@@ -112,7 +114,7 @@ def _dense(setup: Setup, task: Task, crystals: Crystals) -> Stepper:
     dense = DenseSiteNet(crystals.config.model, weights, training=True)
     leaves = [v for v in weights.values() if v.requires_grad]
     optimizer = _adamw(leaves, crystals.config)
-    batch: Any = whole_batch(crystals, setup.device)
+    batch = whole_batch(crystals, setup.device)
 
     def train() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
