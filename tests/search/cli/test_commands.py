@@ -91,7 +91,7 @@ def test_a_store_is_built_listed_and_shown(sitenet: Sitenet, tmp_path: Path) -> 
     assert (whole["name"], whole["crystals"], whole["problem"]) == (name, 3, None)
     assert "header.json cannot be read" in damaged["problem"]
     assert re.search(
-        rf"^{name}  set +3 +\d+  -$", sitenet("data", "list").out, re.MULTILINE
+        rf"^{name}  set +3 +\d+ +-$", sitenet("data", "list").out, re.MULTILINE
     )
     again = sitenet(*command)
     assert "skipped LiF: LiF.cif: _atom_site_label 'Xx' names an unknown" in again.out

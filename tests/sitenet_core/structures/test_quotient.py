@@ -195,6 +195,12 @@ def test_a_merged_distance_is_the_mean_of_all_its_pairs() -> None:
     off = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.00003], [1.0, 1.00003, 0.0]])
     found = made(Atoms(off, np.zeros(3, dtype=int)))
     assert found.distance.tolist() == [0.0, pytest.approx(1.00001, abs=1e-12)]
+    # three sites, each with itself once more and twice with each of the two others
+    blocks = np.full((3, 3, 2), 1.00003)
+    blocks[range(3), range(3)] = [0.0, 1.0]
+    found = made(Atoms(blocks.reshape(3, 6), np.zeros(3, dtype=int)))
+    assert found.multiplicity.tolist() == [1, 5]
+    assert found.distance.tolist() == [0.0, pytest.approx(1.000024, abs=1e-12)]
 
 
 def test_without_a_tolerance_nothing_is_merged(real: list[Atoms]) -> None:
