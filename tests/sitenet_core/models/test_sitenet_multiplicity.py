@@ -47,13 +47,13 @@ def test_merged_rows_give_the_prediction_of_rows_written_out(
     assert relative_difference(one, other) < TOLERANCE
 
 
-@pytest.mark.parametrize("norm", ["batch", "layer", "none"])
+@pytest.mark.parametrize("changes", OPTIONS, ids=str)
 def test_merged_rows_give_the_gradients_of_rows_written_out(
-    merged: list[Record], norm: str
+    merged: list[Record], changes: dict[str, Any]
 ) -> None:
     gradients = []
     for batch in (make_batch(merged), batch_of_rows([expand(r) for r in merged])):
-        model = make_model({"normalization": norm})
+        model = make_model(changes)
         model(batch).square().sum().backward()
         found = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
         assert len(found) == len(list(model.parameters()))
