@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sitenet_core.structures.cell import Crystal
-from sitenet_core.structures.distances import SupercellMetric
+from sitenet_core.structures.distances import SupercellMetric, pair_distances
 from sitenet_core.structures.fingerprint import (
     Candidates,
     smallest,
@@ -64,6 +64,14 @@ class Supercell:
     """(3, 3) int64; the supercell lattice is `scaling @ crystal.lattice`."""
     n_tied: int = 1
     """Distinct sublattices among which the fingerprint decided."""
+    known: np.ndarray | None = None
+    """Its distances, where the fingerprint needed them all."""
+
+    def distances(self) -> np.ndarray:
+        """Return (n, n·m) Å, see `distances.pair_distances`."""
+        if self.known is not None:
+            return self.known
+        return pair_distances(self.crystal, self.scaling)
 
 
 def canonical_supercell(crystal: Crystal, max_atoms: int) -> Supercell:
@@ -79,12 +87,13 @@ def canonical_supercell(crystal: Crystal, max_atoms: int) -> Supercell:
     bases = reduced_bases(reduced.lattice)
     scalings = _scalings(bases @ reduced.lattice, crystal.n_sites, max_atoms)
     kept = _distinct(np.array(scalings) @ bases)
-    chosen = 0
+    best, known = kept[0], None
     if len(kept) > 1:
-        candidates = _candidates(reduced, bases[kept], [scalings[k] for k in kept])
-        chosen = smallest_supercells(candidates)[0]
-    best = kept[chosen]
-    return Supercell(reduced.in_basis(bases[best]), scalings[best], n_tied=len(kept))
+        tied = [scalings[k] for k in kept]
+        choice = smallest_supercells(_candidates(reduced, bases[kept], tied), tied)
+        best, known = kept[choice.tied[0]], choice.distances
+    crystal = reduced.in_basis(bases[best])
+    return Supercell(crystal, scalings[best], n_tied=len(kept), known=known)
 
 
 def _shapes(lattices: np.ndarray) -> list[bytes]:
@@ -153,12 +162,11 @@ def reduced_bases(lattice: np.ndarray) -> np.ndarray:
     """
     lengths = np.sqrt(((_COEFFICIENTS @ lattice) ** 2).sum(axis=1))
     minima = np.sqrt((lattice**2).sum(axis=1))
-    slots = [
-        np.flatnonzero(np.abs(lengths - minimum) <= LENGTH_TIE * minima.min())
-        for minimum in minima
-    ]
-    if all(len(slot) == 1 for slot in slots):
-        return _COEFFICIENTS[np.concatenate(slots)][None]
+    close = np.abs(lengths - minima[:, None]) <= LENGTH_TIE * minima.min()
+    if close.sum() == len(minima):
+        only: np.ndarray = _COEFFICIENTS[close.argmax(axis=1)][None]
+        return only
+    slots = [np.flatnonzero(row) for row in close]
     triples = np.stack(np.meshgrid(*slots, indexing="ij"), axis=-1).reshape(-1, 3)
     bases = _COEFFICIENTS[triples]
     bases = bases[np.abs(np.rint(np.linalg.det(bases))) == 1]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sitenet_core.structures.cell import Crystal
-from sitenet_core.structures.distances import SupercellMetric
+from sitenet_core.structures.distances import SupercellMetric, arranged
 from sitenet_core.structures.lattice import site_pairs
 
 COARSE = 1e-3
@@ -63,19 +63,32 @@ class Candidates:
     """Of the k supercells, in the same bases."""
 
 
-def smallest_supercells(candidates: Candidates) -> list[int]:
-    """Return the indices of the candidates that no stage can tell apart."""
-    alive = np.arange(len(candidates.frac))
-    if len(alive) == 1:
-        return [0]
+@dataclass(frozen=True)
+class Choice:
+    """The candidates that no stage can tell apart."""
+
+    tied: list[int]
+    """Their indices."""
+    distances: np.ndarray | None
+    """`pair_distances` of the first one, where the choice has computed them all."""
+
+
+def smallest_supercells(candidates: Candidates, scaling: list[np.ndarray]) -> Choice:
+    """Return the smallest of some supercells with the matrices `scaling`."""
     pairs = _PairDistances(candidates)
+    tied = _compared(pairs, np.arange(len(scaling)))
+    return Choice(tied.tolist(), pairs.arranged(tied[0], scaling[tied[0]]))
+
+
+def _compared(pairs: "_PairDistances", alive: np.ndarray) -> np.ndarray:
     for tolerance in (COARSE, FINE):
         for index in range(len(pairs.classes)):
-            alive = alive[smallest(pairs.ascending(index, alive), tolerance)]
             if len(alive) == 1:
-                return [int(alive[0])]
-    kept = alive[smallest(_colours(pairs, alive), SAME_COLOUR)]
-    return [int(k) for k in kept]
+                return alive
+            alive = alive[smallest(pairs.ascending(index, alive), tolerance)]
+    if len(alive) > 1:
+        alive = alive[smallest(_colours(pairs, alive), SAME_COLOUR)]
+    return alive
 
 
 @dataclass(frozen=True)
@@ -115,6 +128,20 @@ class _PairDistances:
         """Return (k, p, m) Å, the distances of the pairs of class `index`."""
         found = self._class(index, alive)
         return found.distances[found.rows(alive)]
+
+    def arranged(self, candidate: int, scaling: np.ndarray) -> np.ndarray | None:
+        """Return all distances of one candidate (n, n·m), None if some are lacking."""
+        blocks = []
+        for index in range(len(self.classes)):
+            found = self._kept.get(index)
+            if found is None:
+                return None
+            blocks.append(found.distances[np.searchsorted(found.alive, candidate)])
+        first, second = (
+            np.concatenate([one[side] for one in self.classes])[1:] for side in (0, 1)
+        )
+        block = np.concatenate(blocks)
+        return arranged(block[0], (first, second, block[1:]), scaling)
 
     def _class(self, index: int, alive: np.ndarray) -> _Class:
         if index in self._kept:

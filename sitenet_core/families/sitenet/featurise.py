@@ -15,7 +15,6 @@ from sitenet_core.errors import StructureError
 from sitenet_core.families.sitenet.settings import CellSettings
 from sitenet_core.structures.canonical import Supercell, canonical_supercell
 from sitenet_core.structures.cell import Crystal, primitive_cell
-from sitenet_core.structures.distances import pair_distances
 from sitenet_core.structures.fingerprint import species_ranks
 from sitenet_core.structures.primitive import invariant_primitive_cell
 from sitenet_core.structures.quotient import Quotient, quotient
@@ -71,7 +70,7 @@ def featurise(structure: "Structure", settings: CellSettings) -> dict[str, np.nd
             f"primitive cell has {crystal.n_sites} sites; at most {LARGEST_N} can be "
             "taken"
         )
-    distances = pair_distances(crystal, supercell.scaling)
+    distances = supercell.distances()
     merged = quotient(distances, species_ranks(crystal), settings.merge_tolerance)
     return (
         _crystal_arrays(supercell, merged, distances.shape[1])

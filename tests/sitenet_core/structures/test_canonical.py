@@ -18,6 +18,7 @@ from sitenet_core.structures.canonical import (
 from sitenet_core.structures.cell import Crystal, primitive_cell
 from sitenet_core.structures.distances import pair_distances
 from sitenet_core.structures.lattice import minkowski_basis
+from sitenet_core.structures.primitive import invariant_primitive_cell
 from sitenet_core.structures.supercell import scaling_matrix
 
 SAMPLES = [("perovskites", 60), ("mp_gap_20k", 130), (PROTOTYPES, 60)]
@@ -152,3 +153,17 @@ def test_supercells_of_random_crystals_do_not_depend_on_the_basis(seed: int) -> 
     )
     first, again = canonical_supercell(crystal, 60), canonical_supercell(turned, 60)
     assert rows_difference(rows_of(first), rows_of(again)) < AGREEMENT
+
+
+def test_distances_of_the_choice_are_those_of_the_supercell() -> None:
+    known = 0
+    for source in ("mp_gap_20k", "perovskites", "prototypes"):
+        for structure in sample(source, 15):
+            crystal = invariant_primitive_cell(Crystal.from_structure(structure), 0.1)
+            supercell = canonical_supercell(crystal, 100)
+            expected = pair_distances(supercell.crystal, supercell.scaling)
+            np.testing.assert_allclose(
+                supercell.distances(), expected, rtol=0, atol=1e-9
+            )
+            known += supercell.known is not None
+    assert known > 0

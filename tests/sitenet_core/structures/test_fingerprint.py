@@ -23,7 +23,8 @@ def smallest_of(candidates: list[tuple[Crystal, np.ndarray]]) -> list[int]:
     )
     frac = np.stack([crystal.frac for crystal, _ in candidates])
     species = species_ranks(candidates[0][0])
-    return smallest_supercells(Candidates(species, frac, metric))
+    scalings = [scaling for _, scaling in candidates]
+    return smallest_supercells(Candidates(species, frac, metric), scalings).tied
 
 
 def test_the_first_column_outside_the_tolerance_decides() -> None:
