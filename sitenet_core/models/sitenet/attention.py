@@ -17,6 +17,7 @@ from sitenet_core.models.sitenet.layers import (
     LayerUnit,
     activate,
     add_sites,
+    finish_and_project,
     finish_unit,
 )
 from sitenet_core.models.sitenet.norms import (
@@ -152,6 +153,12 @@ class AttentionBlock(nn.Module):
             sites = bonds.sites[0]
             rows = self.bond.pair_part(bonds.interactions, 0)
             return add_sites(rows[:, : sites.own.shape[1]], sites)
+        if len(self.weights_chain.units) == 0:
+            rows = self.bond.pair_part(bonds.interactions, 0)
+            sites = bonds.sites[0]
+            return finish_and_project(
+                rows, self.weights_norm, weights, self.logits, sites
+            )
         rows = self._first(bonds, 0, self.weights_norm, weights)
         result: Tensor = self.logits(self.weights_chain(rows, weights))
         return result

@@ -9,6 +9,7 @@ from sitenet_core.models.sitenet.fused import (
     Scale,
     SiteParts,
     can_fuse,
+    fused_projection,
     fused_unit,
 )
 from sitenet_core.models.sitenet.norms import (
@@ -75,6 +76,21 @@ def finish_unit(
         scale = Scale(norm.weight, norm.bias)
         return fused_unit(rows, norm.width, scale, sites)
     result: Tensor = norm(activate(rows, norm.width, sites), weights)
+    return result
+
+
+def finish_and_project(
+    rows: Tensor,
+    norm: Norm,
+    weights: RowWeights,
+    linear: nn.Linear,
+    sites: SiteParts | None = None,
+) -> Tensor:
+    """Return linear(finish_unit(...)), (n_rows, out), for a layer with few results."""
+    if can_fuse(rows) and isinstance(norm, LayerNorm):
+        scale = Scale(norm.weight, norm.bias)
+        return fused_projection(rows, scale, (linear.weight, linear.bias), sites)
+    result: Tensor = linear(finish_unit(rows, norm, weights, sites))
     return result
 
 

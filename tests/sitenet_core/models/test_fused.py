@@ -15,6 +15,7 @@ from sitenet_core.models.sitenet.fused import (
     SiteParts,
     can_fuse,
     fused_attention,
+    fused_projection,
     fused_unit,
 )
 from sitenet_core.models.sitenet.ragged import segment_softmax, segment_sum
@@ -103,6 +104,49 @@ def test_a_fused_unit_and_its_gradients_equal_the_plain_one(
             close(found, expected)
         else:
             assert found is None
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_fused_projection_and_its_gradients_equal_the_plain_one(
+    threads: int,
+) -> None:
+    n_pairs, width, n_sites, heads = 1500, 37, 6, 3
+    pair_site = torch.arange(n_pairs) * 4 // n_pairs
+    pair_partner = torch.arange(n_pairs) * 7 % n_sites
+    inputs = (
+        random(n_pairs, width + 3, scale=3.0),
+        1 + random(width, seed=1),
+        random(width, seed=2),
+        random(heads, width, seed=3),
+        random(heads, seed=4),
+        random(4, width, seed=5),
+        random(n_sites, width, seed=6),
+    )
+    weights = random(n_pairs, heads, seed=7)
+
+    def run(*, double: bool) -> tuple[Tensor, list[Tensor | None]]:
+        leaves = differentiable(*inputs, double=double)
+        rows, scale, shift, weight, bias, own, partner = leaves
+        sites = SiteParts(own, partner, pair_site, pair_partner)
+        norm = Scale(scale, shift)
+        if double:
+            hidden = plain_unit(rows, width, norm, sites)
+            result = functional.linear(hidden, weight, bias)
+        else:
+            result = fused_projection(rows * 1, norm, (weight, bias), sites)
+        (result * weights).sum().backward()
+        return result.detach(), [leaf.grad for leaf in leaves]
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found, gradients = run(double=False)
+    finally:
+        torch.set_num_threads(before)
+    expected, exact = run(double=True)
+    close(found, expected)
+    for one, other in zip(gradients, exact, strict=True):
+        close(one, other)
 
 
 @given(st.floats(-86, 90, width=32))
