@@ -3,7 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from pymatgen.core import Composition, Element
@@ -26,9 +26,14 @@ def formulas_of(numbers: Iterable[int]) -> Formulas:
     return _formulas(tuple(Counter(numbers).items()))
 
 
+@cache
+def _element(number: int) -> Element:
+    return Element.from_Z(number)
+
+
 @lru_cache(maxsize=KEPT)
 def _formulas(counts: tuple[tuple[int, int], ...]) -> Formulas:
-    composition = Composition({Element.from_Z(z): n for z, n in counts})
+    composition = Composition({_element(z): n for z, n in counts})
     with warnings.catch_warnings():
         # an element without electronegativity comes last: nothing to warn of
         warnings.simplefilter("ignore", UserWarning)
