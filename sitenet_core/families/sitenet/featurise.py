@@ -54,7 +54,9 @@ LARGEST_N = int(np.iinfo(np.uint16).max)
 """Most unique sites that `site_index` can name."""
 
 
-def featurise(structure: "Structure", settings: CellSettings) -> dict[str, np.ndarray]:
+def featurise(
+    structure: "Structure | Crystal", settings: CellSettings
+) -> dict[str, np.ndarray]:
     """Return the arrays of `SCHEMA` for one crystal.
 
     Features of Site-Net, arXiv:2209.08190, section 3.2; elemental properties and
@@ -79,7 +81,7 @@ def featurise(structure: "Structure", settings: CellSettings) -> dict[str, np.nd
     )
 
 
-def supercell_of(structure: "Structure", settings: CellSettings) -> Supercell:
+def supercell_of(structure: "Structure | Crystal", settings: CellSettings) -> Supercell:
     """Return the primitive cell and the supercell that `settings` ask for.
 
     Raises:

@@ -99,13 +99,13 @@ def interrupted(root: Path, source: ToySource, at: int) -> Path:
     return left
 
 
-@pytest.mark.parametrize(("seed", "workers"), [(0, 1), (1, 2), (2, 1)])
+@pytest.mark.parametrize(("seed", "workers"), [(0, 1), (1, 2)])
 def test_a_build_that_is_killed_again_and_again_ends_like_an_undisturbed_one(
     tmp_path: Path, seed: int, workers: int
 ) -> None:
     rng = random.Random(seed)
     seen = [0]
-    for _ in range(3):
+    for _ in range(2):
         with builder(tmp_path / "killed", workers) as process:
             assert process.stdout is not None
             for _ in range(rng.randint(2, 5)):
