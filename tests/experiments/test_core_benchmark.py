@@ -61,7 +61,8 @@ def out(tmp_path_factory: pytest.TempPathFactory, table: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "git", lambda *_: "c3" * 20)
         patch.setattr(report, "git", lambda *_: "c3" * 20)
-        run.measure_all(setup, folder / "out", 1, run.in_this_process)
+        plan = run.Plan(folder / "out", repetitions=1)
+        run.measure_all(setup, plan, run.in_this_process)
         report.write_report(setup, folder / "out")
     return folder / "out"
 
@@ -127,19 +128,21 @@ def test_a_run_goes_on_where_it_was_and_repeats_what_failed(
             return {"error": "no luck"}
         return {"cpu_seconds": 1.0}
 
-    jobs = all_jobs(setup)
-    run.measure_all(setup, tmp_path, 2, runner)
+    plan, jobs = run.Plan(tmp_path, repetitions=2), all_jobs(setup)
+    run.measure_all(setup, plan, runner)
     failed = [name for name, job in jobs.items() if job.module == "start"]
     once = [name for name, job in jobs.items() if job.once]
     assert failed
     assert once
     assert all(called.count(name) == 1 for name in once)
     called.clear()
-    run.measure_all(setup, tmp_path, 2, runner)
+    run.measure_all(setup, plan, runner)
     assert sorted(called) == sorted(failed)
     called.clear()
-    run.measure_all(setup, tmp_path, 2, runner)
+    run.measure_all(setup, plan, runner)
     assert called == []
+    run.measure_all(setup, run.Plan(tmp_path, 3, ("start", "cell/12")), runner)
+    assert called == failed
 
 
 def test_a_job_that_fails_in_its_process_says_why(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def measure(setup: Setup, arguments: dict[str, Any]) -> dict[str, Any]:
     begin = cpu_seconds()
     records = read_records(setup, setup.featurised)
     reading = cpu_seconds() - begin
-    structures = [r.structure for r in records]
+    structures = [r.given for r in records]
     # tables and caches are filled before anything is timed
     family.featurise(structures[0], settings)
     each = []
@@ -52,9 +52,10 @@ def measure(setup: Setup, arguments: dict[str, Any]) -> dict[str, Any]:
 def _by_stage(
     module: ModuleType, structures: list[Any], settings: Any
 ) -> dict[str, float]:
-    """Return the seconds spent in each function that `featurise` sees, by its name.
+    """Return the seconds spent in what `featurise` sees, by name.
 
-    Time in a function that another one calls is counted once, in the inner one.
+    That is every function of its module's namespace and every method of the classes
+    there. Time in one that another one calls is counted once, in the inner one.
     """
     spent: dict[str, float] = defaultdict(float)
     inner = [0.0]
@@ -73,14 +74,24 @@ def _by_stage(
 
         return call
 
-    names = [n for n, v in vars(module).items() if isinstance(v, FunctionType)]
-    before = {name: getattr(module, name) for name in names}
-    for name, function in before.items():
-        setattr(module, name, timed(name, function))
+    before = _callables(module)
+    for owner, name, function in before:
+        setattr(owner, name, timed(name, function))
     try:
         for structure in structures:
             module.featurise(structure, settings)
     finally:
-        for name, function in before.items():
-            setattr(module, name, function)
+        for owner, name, function in before:
+            setattr(owner, name, function)
     return dict(sorted(spent.items(), key=lambda item: -item[1]))
+
+
+def _callables(module: ModuleType) -> list[tuple[Any, str, Callable[..., Any]]]:
+    """Return (owner, name, function) of the functions and methods in a namespace."""
+    classes = [v for v in vars(module).values() if isinstance(v, type)]
+    return [
+        (owner, name, value)
+        for owner in (module, *dict.fromkeys(classes))
+        for name, value in vars(owner).items()
+        if isinstance(value, FunctionType) and not name.startswith("__")
+    ]

@@ -32,11 +32,13 @@ def measure(setup: Setup, arguments: dict[str, Any]) -> dict[str, Any]:
     """
     on_gpu = setup.device != "cpu"
     changes = {
-        "training": {"epochs": arguments["epochs"] + 1},
+        "training": {
+            "epochs": arguments["epochs"] + 1,
+            "compile": arguments["compile"],
+            "precision": arguments["precision"],
+        },
         "batch": {"unique_sites": setup.sites},
     }
-    if arguments["compile"]:
-        changes["training"]["compile"] = True
     config = configuration(setup, arguments["limit"], changes, merged=True)
     crystals = first_batch(setup, config, ALL if on_gpu else setup.sites)
     data = training_data(crystals)

@@ -7,8 +7,11 @@ from experiments.benchmarks.core.sample import cell_name
 from experiments.benchmarks.core.setup import Setup
 
 SHIPPED, TUNED = "shipped", "tuned"
-MALLOCS = (SHIPPED, TUNED)
+BF16 = "bf16"
+VARIANTS = (SHIPPED, TUNED, BF16)
+"""Kinds of a step: malloc as shipped or tuned; on a GPU, shipped or half precision."""
 OURS = ("ours", "ours_compiled")
+KINDS = ("eager", "compiled")
 _STEPS = {"ours": 3, "ours_compiled": 3}
 """Steps measured in one process; others take one, since they take long."""
 
@@ -34,9 +37,9 @@ def implementations(setup: Setup) -> tuple[str, ...]:
     return ("ours", *compiled, "dense", *published)
 
 
-def step_name(implementation: str, malloc: str, limit: int, sites: int) -> str:
+def step_name(implementation: str, variant: str, limit: int, sites: int) -> str:
     """Return the name of a training step on the pool."""
-    return f"step/{implementation}/{malloc}/{limit} atoms/{sites} sites"
+    return f"step/{implementation}/{variant}/{limit} atoms/{sites} sites"
 
 
 def all_jobs(setup: Setup) -> dict[str, Job]:
@@ -52,30 +55,30 @@ def all_jobs(setup: Setup) -> dict[str, Job]:
     return {job.name: job for job in jobs}
 
 
-def _step(
-    implementation: str, limit: int, sites: int, malloc: str = SHIPPED, **more: Any
-) -> Job:
+def _step(implementation: str, limit: int, sites: int, variant: str = SHIPPED) -> Job:
     arguments = {"implementation": implementation, "limit": limit, "sites": sites}
-    arguments |= {"steps": _STEPS.get(implementation, 1), **more}
-    name = step_name(implementation, malloc, limit, sites)
-    return Job(name, "step", arguments, malloc)
+    arguments |= {"steps": _STEPS.get(implementation, 1)}
+    if variant == BF16:
+        arguments["precision"] = "bf16-mixed"
+    name = step_name(implementation, variant, limit, sites)
+    return Job(name, "step", arguments, TUNED if variant == TUNED else SHIPPED)
 
 
 def _steps(setup: Setup) -> list[Job]:
-    mallocs = MALLOCS if setup.device == "cpu" else (SHIPPED,)
+    on_cpu = setup.device == "cpu"
     return [
-        _step(implementation, limit, setup.sites, malloc)
+        _step(implementation, limit, setup.sites, variant)
         for limit in setup.limits
-        for malloc in mallocs
+        for variant in ((SHIPPED, TUNED) if on_cpu else (SHIPPED, BF16))
         for implementation in implementations(setup)
+        if variant != BF16 or implementation in OURS
     ]
 
 
 def _curve(setup: Setup) -> list[Job]:
     jobs = []
     for limit, sites in setup.curve:
-        ours = [i for i in implementations(setup) if i in OURS]
-        jobs += [_step(i, limit, sites) for i in ours]
+        jobs.append(_step("ours", limit, sites))
         if sites <= setup.dense_curve_sites:
             jobs.append(_step("dense", limit, sites))
     return jobs
@@ -112,23 +115,38 @@ def _memory(setup: Setup) -> list[Job]:
     for limit in limits:
         arguments = {"implementation": "ours", "limit": limit, "sites": setup.sites}
         arguments["pair_budget"] = setup.pair_budget
-        jobs.append(Job(f"growth/{limit} atoms", "step", arguments))
+        jobs.append(Job(f"growth/{limit} atoms", "step", arguments, once=True))
     for n_atoms in setup.cells:
         for purpose in ("train", "predict"):
             arguments = {"implementation": "ours", "limit": max(setup.limits)}
             arguments |= {"sites": 1, "source": cell_name(n_atoms)}
             arguments |= {"predict": purpose == "predict"}
-            jobs.append(Job(f"cell/{n_atoms} sites/{purpose}", "step", arguments))
+            name = f"cell/{n_atoms} sites/{purpose}"
+            jobs.append(Job(name, "step", arguments, once=True))
     return jobs
 
 
+def fit_name(kind: str, precision: str, limit: int) -> str:
+    """Return the name of an epoch through `fit`, eager or compiled."""
+    return f"fit/{kind}/{precision}/{limit} atoms"
+
+
 def _fits(setup: Setup) -> list[Job]:
+    precisions = ("32",) if setup.device == "cpu" else ("32", "bf16-mixed")
+    kinds = KINDS if setup.compiled else KINDS[:1]
     return [
         Job(
-            f"fit/{'compiled' if compiled else 'eager'}/{limit} atoms",
+            fit_name(kind, precision, limit),
             "fitting",
-            {"limit": limit, "compile": compiled, "epochs": 3},
+            {
+                "limit": limit,
+                "compile": kind == "compiled",
+                "precision": precision,
+                "epochs": 5,
+            },
+            once=True,
         )
         for limit in setup.limits
-        for compiled in ((False, True) if setup.compiled else (False,))
+        for kind in kinds
+        for precision in precisions
     ]

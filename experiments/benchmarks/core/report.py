@@ -4,13 +4,14 @@ import hashlib
 import os
 import platform
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks.core import tables
 from experiments.benchmarks.core.measures import measures
 from experiments.benchmarks.core.medians import Medians
-from experiments.benchmarks.core.plan import SHIPPED, step_name
+from experiments.benchmarks.core.plan import KINDS, SHIPPED, fit_name, step_name
 from experiments.benchmarks.core.plots import plot_growth
 from experiments.benchmarks.core.setup import Setup
 from experiments.record import git, graphics_processor, processor, write_json
@@ -87,11 +88,11 @@ def _epoch(setup: Setup, medians: Medians) -> str:
     if setup.device == "cpu":
         return ""
     lines = ["## An epoch of fold 0, from epochs of the pool\n"]
-    for kind in ("eager", "compiled"):
-        name = f"fit/{kind}/{max(setup.limits)} atoms"
+    for kind, precision in product(KINDS, ("32", "bf16-mixed")):
+        name = fit_name(kind, precision, max(setup.limits))
         seconds, count = (medians.of(name, k) for k in ("wall_seconds", "n_crystals"))
         if seconds is not None and count:
-            lines.append(f"* {kind}: {seconds * _FOLD_0 / count:.3g} s")
+            lines.append(f"* {kind}, {precision}: {seconds * _FOLD_0 / count:.3g} s")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from experiments.benchmarks.core.sample import write_samples
 from experiments.benchmarks.core.setup import Setup, quick
 from experiments.record import git, write_json
 
+GPU_POOL = 5000
+"""Structures whose epochs are timed on a GPU."""
 ROOT = Path(__file__).resolve().parents[3]
 Runner = Callable[[Setup, Job], dict[str, Any]]
 Results = dict[str, list[dict[str, Any]]]
@@ -39,10 +42,12 @@ def main() -> None:
         published=options.published and options.published.resolve(),
         device=options.device,
         seed=options.seed,
+        pool=Setup.pool if options.device == "cpu" else GPU_POOL,
     )
     if options.quick:
         setup = quick(setup)
-    measure_all(setup, options.out, options.repetitions, in_own_process)
+    plan = Plan(options.out, options.repetitions, tuple(options.only))
+    measure_all(setup, plan, in_own_process)
     write_report(setup, options.out)
 
 
@@ -56,19 +61,34 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="first letters of measurements' names"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, no meaning")
     return parser.parse_args()
 
 
-def measure_all(setup: Setup, out: Path, repetitions: int, runner: Runner) -> None:
+@dataclass(frozen=True)
+class Plan:
+    """What of a setup is measured, how often, and where the results go."""
+
+    out: Path
+    repetitions: int = 5
+    only: tuple[str, ...] = ("",)
+    """How names of measurements may begin."""
+
+
+def measure_all(setup: Setup, plan: Plan, runner: Runner) -> None:
     """Run every job as often as it has not succeeded yet, all in turn."""
     setup.save()
     write_samples(setup)
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "results.json"
+    plan.out.mkdir(parents=True, exist_ok=True)
+    path = plan.out / "results.json"
     results: Results = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    for repetition in range(repetitions):
-        for name, job in all_jobs(setup).items():
+    wanted = [j for j in all_jobs(setup).values() if j.name.startswith(plan.only)]
+    for repetition in range(plan.repetitions):
+        for job in wanted:
+            name = job.name
             found = results.setdefault(name, [])
             good = sum("error" not in result for result in found)
             if good > repetition or (job.once and good):

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.benchmarks.core.medians import Medians
-from experiments.benchmarks.core.plan import MALLOCS, SHIPPED, implementations
+from experiments.benchmarks.core.plan import (
+    KINDS,
+    OURS,
+    SHIPPED,
+    VARIANTS,
+    fit_name,
+    implementations,
+)
 from experiments.benchmarks.core.plan import step_name as named
 from experiments.benchmarks.core.setup import Setup
 
@@ -60,16 +67,16 @@ def steps(setup: Setup, medians: Medians) -> str:
     key = "cpu_seconds" if setup.device == "cpu" else "wall_seconds"
     rows = []
     for limit in setup.limits:
-        for malloc in MALLOCS:
-            base = named("ours", malloc, limit, setup.sites)
+        for variant in VARIANTS:
+            base = named("ours", variant, limit, setup.sites)
             for implementation in implementations(setup):
-                name = named(implementation, malloc, limit, setup.sites)
+                name = named(implementation, variant, limit, setup.sites)
                 if not medians.count(name):
                     continue
                 rows.append(
                     [
                         str(limit),
-                        malloc,
+                        variant,
                         implementation.replace("_", ", "),
                         shown(medians.of(name, key)),
                         shown(medians.ratio(name, base, key)),
@@ -80,7 +87,7 @@ def steps(setup: Setup, medians: Medians) -> str:
                         str(medians.count(name)),
                     ]
                 )
-    header = ["atoms", "malloc", "implementation", f"{key.replace('_', ' ')}"]
+    header = ["atoms", "variant", "implementation", f"{key.replace('_', ' ')}"]
     header += ["÷ ours", "peak GiB", "÷ ours", "10³ page faults", "GPU share", "runs"]
     return markdown(header, rows)
 
@@ -89,12 +96,12 @@ def fits(setup: Setup, medians: Medians) -> str:
     """Return a step through `fit`, and the loader's part of a plain step."""
     rows = []
     for limit in setup.limits:
-        for kind, implementation in (("eager", "ours"), ("compiled", "ours_compiled")):
+        for kind, implementation in zip(KINDS, OURS, strict=True):
             plain = named(implementation, SHIPPED, limit, setup.sites)
             step = medians.of(plain, "cpu_seconds")
             load = medians.of(plain, "loader_cpu_seconds")
             share = load / step if load is not None and step else None
-            whole = medians.of(f"fit/{kind}/{limit} atoms", "cpu_seconds")
+            whole = medians.of(fit_name(kind, "32", limit), "cpu_seconds")
             rows.append([str(limit), kind, shown(step), shown(whole), shown(share)])
     header = ["atoms", "network", "step, CPU-s", "epoch of one step, `fit`, CPU-s"]
     return markdown([*header, "loader ÷ step"], rows)
