@@ -264,6 +264,24 @@ class FamilyContract:
         assert unit in counted | {"crystals"}
         assert total >= 1
 
+    def test_groups_are_measured_by_a_stored_count_and_grow_with_memory(
+        self, family: ModelFamily, config: TrialConfig
+    ) -> None:
+        counted = {s.name for s in family.schema if s.scope == CRYSTAL and not s.shape}
+        found = [family.micro_batch(config, n) for n in (None, 1, 10**9, 10**10)]
+        assert {micro.unit for micro in found} <= counted
+        assert len({micro.splits for micro in found}) == 1
+        budgets = [micro.budget for micro in found]
+        assert min(budgets) >= 1
+        assert budgets[1] < budgets[2] < budgets[3]
+
+    def test_batches_are_made_of_declared_arrays(self, family: ModelFamily) -> None:
+        declared = {spec.name: spec for spec in family.schema}
+        for name in family.inputs:
+            spec = declared[name]
+            is_count = not spec.shape and np.dtype(spec.dtype).kind in "iu"
+            assert spec.scope != CRYSTAL or is_count
+
     def test_the_cost_of_a_crystal_grows_with_it(
         self, family: ModelFamily, config: TrialConfig
     ) -> None:
