@@ -144,17 +144,17 @@ class AttentionBlock(nn.Module):
         self, bonds: Bonds, layer: int, norm: Norm, weights: RowWeights
     ) -> Tensor:
         """Return a unit of bonds, (n_pairs, width of the norm)."""
-        rows = self.bond.pair_part(bonds.interactions, layer)
+        rows = bonds.pair_part(layer)
         return finish_unit(rows, norm, weights, bonds.sites[layer])
 
     def _logits(self, bonds: Bonds, weights: RowWeights) -> Tensor:
         """Return (n_pairs, n_heads), g^W of the bonds."""
         if not self._deep:
             sites = bonds.sites[0]
-            rows = self.bond.pair_part(bonds.interactions, 0)
+            rows = bonds.pair_part(0)
             return add_sites(rows[:, : sites.own.shape[1]], sites)
         if len(self.weights_chain.units) == 0:
-            rows = self.bond.pair_part(bonds.interactions, 0)
+            rows = bonds.pair_part(0)
             sites = bonds.sites[0]
             return finish_and_project(
                 rows, self.weights_norm, weights, self.logits, sites
@@ -214,7 +214,7 @@ class AttentionBlock(nn.Module):
         return [
             norm.moments(
                 activate(
-                    self.bond.pair_part(bonds.interactions, layer),
+                    bonds.pair_part(layer),
                     norm.width,
                     bonds.sites[layer],
                 ),

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from sitenet_core.models.sitenet.fused import SiteParts
 from sitenet_core.models.sitenet.inputs import Layout, RowChunk
-from sitenet_core.models.sitenet.layers import linear_rows
+from sitenet_core.models.sitenet.layers import filled_up
 
 PairRows = tuple[Tensor, ...]
 """One tensor (n_pairs of the chunk, width) for each chunk of rows."""
@@ -21,7 +21,13 @@ class Bonds(NamedTuple):
     """(n_pairs, μ)."""
     sites: list[SiteParts]
     """What each layer adds to its rows."""
+    weights: list[Tensor]
+    """W₂ of each layer, filled up with unused rows as `filled_up` says."""
     chunk: RowChunk
+
+    def pair_part(self, layer: int) -> Tensor:
+        """Return W₂ e of layer `layer`, (n_pairs, its width or a few columns more)."""
+        return functional.linear(self.interactions, self.weights[layer])
 
 
 class BondLinear(nn.Module):
@@ -48,7 +54,11 @@ class BondLinear(nn.Module):
         self, sites: Tensor, interactions: PairRows, layout: Layout
     ) -> list[Bonds]:
         """Return the bonds of every chunk, for sites (n_sites, λ)."""
-        own, _, partner = torch.split(self.linear.weight, self._widths, dim=1)
+        own, bond, partner = torch.split(self.linear.weight, self._widths, dim=1)
+        weights = [
+            filled_up(weight, interactions[0])[0]
+            for weight in torch.split(bond, self._out_widths)
+        ]
         of_own = self._per_layer(functional.linear(sites, own, self.linear.bias))
         of_partner = self._per_layer(functional.linear(sites, partner))
         chunks = layout.chunks
@@ -61,15 +71,11 @@ class BondLinear(nn.Module):
                     SiteParts(a, b, chunk.pair_site, chunk.pair_partner)
                     for a, b in zip(ours, of_partner, strict=True)
                 ],
+                weights,
                 chunk,
             )
             for rows, ours, chunk in zip(interactions, own_rows, chunks, strict=True)
         ]
-
-    def pair_part(self, interactions: Tensor, layer: int) -> Tensor:
-        """Return W₂ e of layer `layer`, see `linear_rows`."""
-        weight = torch.split(self.linear.weight, self._out_widths)[layer]
-        return linear_rows(interactions, torch.split(weight, self._widths, dim=1)[1])
 
     def _per_layer(self, rows: Tensor) -> list[Tensor]:
         return [t.contiguous() for t in torch.split(rows, self._out_widths, dim=1)]

@@ -36,16 +36,20 @@ def mish(values: Tensor) -> Tensor:
     return (wide * (n / (n + 2))).to(values.dtype)
 
 
-def linear_rows(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return W x + b, (n_rows, width or a few unused columns more).
+def filled_up(
+    weight: Tensor, rows: Tensor, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Return the weights of a linear layer on `rows` with a round number of results.
 
-    The columns are filled up to a multiple of `LANES` where `finish_unit` ignores them.
+    Zeros fill them up to a multiple of `LANES` where the kernels, which ignore the
+    columns that come of it, take the result.
     """
     missing = -len(weight) % LANES
-    if missing and can_fuse(rows):
-        weight = functional.pad(weight, (0, 0, 0, missing))
-        bias = None if bias is None else functional.pad(bias, (0, missing))
-    return functional.linear(rows, weight, bias)
+    if missing == 0 or not can_fuse(rows):
+        return weight, bias
+    if bias is not None:
+        bias = functional.pad(bias, (0, missing))
+    return functional.pad(weight, (0, 0, 0, missing)), bias
 
 
 def add_sites(rows: Tensor, sites: SiteParts) -> Tensor:
@@ -67,7 +71,7 @@ def finish_unit(
     """Return norm(mish(rows + per-site parts)), (n_rows, width of the norm).
 
     Args:
-        rows: fresh result of `linear_rows`; may be changed in place.
+        rows: fresh result of a linear layer (`filled_up`); may be changed in place.
         norm: what comes after mish.
         weights: what the norm needs to know of the rows.
         sites: what a layer on bonds adds to the row of each pair.
@@ -119,7 +123,8 @@ class LayerUnit(nn.Module):
         return activate(self._linear(rows), self.norm.width)
 
     def _linear(self, rows: Tensor) -> Tensor:
-        return linear_rows(rows, self.linear.weight, self.linear.bias)
+        weight, bias = filled_up(self.linear.weight, rows, self.linear.bias)
+        return functional.linear(rows, weight, bias)
 
 
 class Chain(nn.Module):
