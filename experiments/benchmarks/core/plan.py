@@ -11,6 +11,8 @@ BF16 = "bf16"
 VARIANTS = (SHIPPED, TUNED, BF16)
 """Kinds of a step: malloc as shipped or tuned; on a GPU, shipped or half precision."""
 OURS = ("ours", "ours_compiled")
+GROWTH = 4
+"""Batches in one where growth is measured, so that its groups are full."""
 KINDS = ("eager", "compiled")
 _STEPS = {"ours": 3, "ours_compiled": 3}
 """Steps measured in one process; others take one, since they take long."""
@@ -113,8 +115,8 @@ def _memory(setup: Setup) -> list[Job]:
     limits = sorted({*setup.feature_limits, *setup.limits})
     jobs = []
     for limit in limits:
-        arguments = {"implementation": "ours", "limit": limit, "sites": setup.sites}
-        arguments["pair_budget"] = setup.pair_budget
+        arguments = {"implementation": "ours", "limit": limit}
+        arguments |= {"sites": GROWTH * setup.sites, "pair_budget": setup.pair_budget}
         jobs.append(Job(f"growth/{limit} atoms", "step", arguments, once=True))
     for n_atoms in setup.cells:
         for purpose in ("train", "predict"):

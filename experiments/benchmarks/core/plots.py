@@ -35,7 +35,8 @@ def plot_growth(setup: Setup, medians: Medians, path: Path) -> None:
         axis.set_xlabel("pairs of the batch before merging")
         axis.set_ylabel(f"{what}, one step")
         axis.grid(visible=True, which="major", alpha=0.3)
-    axes[0].legend()
+    if axes[0].lines:
+        axes[0].legend()
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from experiments.benchmarks.core.medians import Medians
 from experiments.benchmarks.core.plan import (
+    GROWTH,
     KINDS,
     OURS,
     SHIPPED,
@@ -162,7 +163,7 @@ def memory(setup: Setup, medians: Medians) -> str:
     rows = []
     for limit in sorted({*setup.feature_limits, *setup.limits}):
         name = f"growth/{limit} atoms"
-        what = f"{setup.sites} sites, {setup.pair_budget} pairs at once, {limit} atoms"
+        what = f"{GROWTH * setup.sites} sites, {limit} atoms, {setup.pair_budget} pairs"
         rows.append([what, *_memory_cells(medians, name)])
     for n_atoms in setup.cells:
         for purpose in ("train", "predict"):
