@@ -11,6 +11,7 @@ of the machine's pace meets all of them. Each result is written at once to
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from experiments.record import git, write_json
 
 GPU_POOL = 5000
 """Structures whose epochs are timed on a GPU."""
+_EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Failed)\b")
+"""How the line of a traceback begins that says what went wrong."""
 ROOT = Path(__file__).resolve().parents[3]
 Runner = Callable[[Setup, Job], dict[str, Any]]
 Results = dict[str, list[dict[str, Any]]]
@@ -112,7 +115,8 @@ def in_own_process(setup: Setup, job: Job) -> dict[str, Any]:
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        return {"error": f"exit {done.returncode}: {lines[-1]}"}
+        named = [line for line in lines if _EXCEPTION.match(line)] or lines
+        return {"error": f"exit {done.returncode}: {named[-1]}"}
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return result
 
