@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -69,12 +69,17 @@ class Batch(Protocol):
 
 @dataclass(frozen=True)
 class Cost:
-    """Estimated training cost of one crystal."""
+    """Training cost of crystals: what they keep, and forward and backward work."""
 
-    bytes: float
-    """Peak memory of forward and backward, above the weights."""
-    flops: float
-    """Floating-point operations of forward and backward."""
+    bytes: np.ndarray
+    """(n_crystals,) kept from the forward to the backward pass, above the weights."""
+    flops: np.ndarray
+    """(n_crystals,) floating-point operations of matrix products."""
+    numbers: np.ndarray
+    """(n_crystals,) elementwise work: numbers times what each takes, on a scale of the
+    family's own."""
+    group_bytes: float = 0.0
+    """What a group takes besides, however many crystals it has."""
 
 
 class ModelFamily(Protocol):
@@ -92,6 +97,9 @@ class ModelFamily(Protocol):
     """Raised whenever `featurise` returns other numbers for the same input."""
     default_settings: StrictModel
     """Settings of the store of a default configuration."""
+    probes: Sequence[Mapping[str, Any]]
+    """Changes of preset `paper`, as different in cost as trials are: a machine is
+    calibrated by training each for a moment."""
 
     def settings(self, config: TrialConfig) -> StrictModel:
         """Return the part of `config` that a store depends on (its cell section)."""
@@ -120,9 +128,16 @@ class ModelFamily(Protocol):
         ...
 
     def cost(
-        self, sizes: Mapping[str, np.ndarray], config: TrialConfig
-    ) -> Sequence[Cost]:
-        """Return the cost of each crystal from the crystal-scope arrays in `sizes`."""
+        self,
+        sizes: Mapping[str, np.ndarray],
+        config: TrialConfig,
+        *,
+        in_parts: bool = False,
+    ) -> Cost:
+        """Return the cost of each crystal from the crystal-scope arrays in `sizes`.
+
+        `in_parts` is the cost in a group above the budget of `micro_batch`.
+        """
         ...
 
     def batch_budget(self, config: TrialConfig) -> tuple[str, int]:

@@ -286,21 +286,33 @@ class FamilyContract:
         self, family: ModelFamily, config: TrialConfig
     ) -> None:
         names = [s.name for s in family.schema if s.scope == CRYSTAL and not s.shape]
-        sizes = {name: np.array([2, 2, 2]) for name in names}
-        for name in names:
-            larger = sizes | {name: np.array([2, 3, 300])}
-            costs = family.cost(larger, config)
-            assert len(costs) == 3
-            for quantity in ("bytes", "flops"):
-                values = [getattr(c, quantity) for c in costs]
-                assert values == sorted(values)
-                assert values[0] > 0
-        small, large = (
-            family.cost({n: np.array([size]) for n in names}, config)[0]
-            for size in (2, 20)
-        )
-        assert large.bytes > small.bytes
-        assert large.flops > small.flops
+        for in_parts in (False, True):
+            for name in names:
+                sizes = {n: np.array([2, 2, 2]) for n in names}
+                sizes[name] = np.array([2, 3, 300])
+                cost = family.cost(sizes, config, in_parts=in_parts)
+                for values in (cost.bytes, cost.flops, cost.numbers):
+                    assert values.shape == (3,)
+                    assert values[0] > 0
+                    assert (np.diff(values) >= 0).all()
+            every = {n: np.array([2, 20]) for n in names}
+            cost = family.cost(every, config, in_parts=in_parts)
+            for values in (cost.bytes, cost.flops, cost.numbers):
+                assert values[1] > values[0]
+            assert cost.group_bytes >= 0
+
+    def test_the_cost_of_a_crystal_is_its_own(
+        self, family: ModelFamily, config: TrialConfig
+    ) -> None:
+        names = [s.name for s in family.schema if s.scope == CRYSTAL and not s.shape]
+        together = family.cost({n: np.array([2, 30]) for n in names}, config)
+        alone = family.cost({n: np.array([30]) for n in names}, config)
+        assert together.bytes[1] == alone.bytes[0]
+        assert together.flops[1] == alone.flops[0]
+
+    def test_probes_are_configurations_of_the_family(self, family: ModelFamily) -> None:
+        made = [family.Config.from_preset("paper", dict(p)) for p in family.probes]
+        assert len({repr(config) for config in made}) == len(made) > 1
 
     def test_another_familys_configuration_is_refused(
         self, family: ModelFamily

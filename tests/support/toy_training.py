@@ -100,6 +100,7 @@ class ToyFamily:
     inputs = ("beads",)
     feature_version = 1
     default_settings = ToyCell()
+    probes = ({}, {"model": {"width": 16}})
 
     def settings(self, config: TrialConfig) -> StrictModel:
         assert isinstance(config, ToyConfig)
@@ -130,10 +131,15 @@ class ToyFamily:
         return ToyNetwork(model.width, model.dropout, model.norm)
 
     def cost(
-        self, sizes: Mapping[str, np.ndarray], config: TrialConfig
-    ) -> Sequence[Cost]:
+        self,
+        sizes: Mapping[str, np.ndarray],
+        config: TrialConfig,
+        *,
+        in_parts: bool = False,
+    ) -> Cost:
         assert config.family == "toy"
-        return [Cost(64.0 * n, 1e3 * n) for n in sizes["n_beads"].ravel()]
+        n = sizes["n_beads"].ravel().astype(np.float64)
+        return Cost(32.0 * n if in_parts else 64.0 * n, 1e3 * n, 1e2 * n)
 
     def batch_budget(self, config: TrialConfig) -> tuple[str, int]:
         assert isinstance(config, ToyConfig)

@@ -33,5 +33,5 @@ def micro_batch(config: SiteNetConfig, memory_bytes: int | None) -> MicroBatch:
 
 def _bytes_per_pair(config: SiteNetConfig) -> float:
     sizes = {"n_pairs": np.array([1, 2]), "n_sites": np.array([1, 1])}
-    one, two = cost(sizes, config)
-    return two.bytes - one.bytes
+    one, two = cost(sizes, config).bytes
+    return float(two - one)

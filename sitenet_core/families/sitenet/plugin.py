@@ -5,7 +5,7 @@ and commands that only read configurations stay light.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from sitenet_core.families.sitenet.featurise import (
     featurise,
 )
 from sitenet_core.families.sitenet.grouping import micro_batch
+from sitenet_core.families.sitenet.probes import PROBES
 from sitenet_core.families.sitenet.settings import CellSettings
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class SiteNetFamily:
     inputs: Sequence[str] = INPUTS
     feature_version: int = FEATURE_VERSION
     default_settings: StrictModel = CellSettings()
+    probes: Sequence[Mapping[str, Any]] = PROBES
 
     def settings(self, config: TrialConfig) -> StrictModel:
         """Return the cell section of `config`, all that a store depends on."""
@@ -94,10 +96,14 @@ class SiteNetFamily:
         return SiteNet(own.model, elements, output, meta.pair_budget)
 
     def cost(
-        self, sizes: Mapping[str, np.ndarray], config: TrialConfig
-    ) -> Sequence[Cost]:
+        self,
+        sizes: Mapping[str, np.ndarray],
+        config: TrialConfig,
+        *,
+        in_parts: bool = False,
+    ) -> Cost:
         """Return the cost of each crystal; reads `n_sites` and `n_pairs`."""
-        return cost(sizes, _own(config))
+        return cost(sizes, _own(config), in_parts=in_parts)
 
     def batch_budget(self, config: TrialConfig) -> tuple[str, int]:
         """Return what a batch is filled with and up to which total.

@@ -73,16 +73,50 @@ def test_the_paper_preset_is_table_1() -> None:
 def test_a_larger_network_never_costs_less(changes: dict[str, Any]) -> None:
     base = cost(SIZES, SiteNetConfig())
     larger = cost(SIZES, SiteNetConfig.from_preset("paper", {"model": changes}))
-    for one, other in zip(base, larger, strict=True):
-        assert other.bytes >= one.bytes
-        assert other.flops > one.flops
+    assert (larger.bytes >= base.bytes).all()
+    assert (larger.flops > base.flops).all()
+    assert (larger.numbers >= base.numbers).all()
 
 
 def test_depth_0_costs_less_than_depth_1() -> None:
     shallow = {"attention_weights": {"depth": 0, "width": None}}
     less = cost(SIZES, SiteNetConfig.from_preset("paper", {"model": shallow}))
     more = cost(SIZES, SiteNetConfig())
-    assert all(a.flops < b.flops for a, b in zip(less, more, strict=True))
+    assert (less.flops < more.flops).all()
+    assert (less.bytes < more.bytes).all()
+
+
+@pytest.mark.parametrize("norm", ["layer", "none", "batch"])
+def test_parts_keep_less_and_do_more(norm: str) -> None:
+    config = SiteNetConfig.from_preset("paper", {"model": {"normalization": norm}})
+    whole, parts = (cost(SIZES, config, in_parts=p) for p in (False, True))
+    assert (parts.bytes < 0.5 * whole.bytes).all()
+    assert (parts.flops > whole.flops).all()
+    assert (parts.numbers > whole.numbers).all()
+
+
+def test_what_batch_norm_does_in_parts_grows_with_its_levels() -> None:
+    """Each level of norms takes the levels below it once more."""
+
+    def flops(depth: int) -> float:
+        weights = {"depth": depth, "width": 225}
+        model = {"normalization": "batch", "attention_weights": weights}
+        config = SiteNetConfig.from_preset("paper", {"model": model})
+        return float(cost(SIZES, config, in_parts=True).flops[1])
+
+    assert flops(3) - flops(2) > 1.3 * (flops(2) - flops(1))
+
+
+@pytest.mark.parametrize(("norm", "most"), [("layer", 160), ("batch", 700)])
+def test_a_group_keeps_a_bounded_amount_whatever_the_widths(
+    norm: str, most: float
+) -> None:
+    wide = {"normalization": norm, "attention_heads": 8, "interaction_dim_per_head": 32}
+    for model in ({"normalization": norm}, wide):
+        config = SiteNetConfig.from_preset("paper", {"model": model})
+        budget = get_family("sitenet").micro_batch(config, None).budget
+        sizes = {"n_pairs": np.array([budget]), "n_sites": np.array([100])}
+        assert float(cost(sizes, config).bytes[0]) < most * 2**20
 
 
 def test_batches_of_crystals_are_filled_with_crystals() -> None:
