@@ -15,10 +15,10 @@ from sitenet_core.models.sitenet.inputs import Layout, RowChunk
 from sitenet_core.models.sitenet.layers import (
     Chain,
     LayerUnit,
-    activate,
     add_sites,
     finish_and_project,
     finish_unit,
+    unit_moments,
 )
 from sitenet_core.models.sitenet.norms import (
     Norm,
@@ -208,18 +208,10 @@ class AttentionBlock(nn.Module):
             rows = self._first(bonds, 0, self.weights_norm, weights)
             for k in range(level - 1):
                 rows = self.weights_chain.unit(k)(rows, weights)
-            rows = self.weights_chain.unit(level - 1).activated(rows)
-            return [norm.moments(rows, weight) for norm in self._levels()[level]]
+            return self.weights_chain.unit(level - 1).moments(rows, weight)
         skipped = 0 if self._deep else 1
         return [
-            norm.moments(
-                activate(
-                    bonds.pair_part(layer),
-                    norm.width,
-                    bonds.sites[layer],
-                ),
-                weight,
-            )
+            unit_moments(bonds.pair_part(layer), norm, weight, bonds.sites[layer])
             for layer, norm in enumerate(self._levels()[0], start=skipped)
         ]
 

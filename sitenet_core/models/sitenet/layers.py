@@ -9,6 +9,8 @@ from sitenet_core.models.sitenet.fused import (
     Scale,
     SiteParts,
     can_fuse,
+    fused_affine,
+    fused_moments,
     fused_projection,
     fused_unit,
 )
@@ -17,6 +19,7 @@ from sitenet_core.models.sitenet.norms import (
     Norm,
     Normalization,
     RowWeights,
+    WeightedBatchNorm,
     make_norm,
 )
 from sitenet_core.models.sitenet.ragged import at_least_float32
@@ -79,8 +82,30 @@ def finish_unit(
     if can_fuse(rows) and isinstance(norm, LayerNorm):
         scale = Scale(norm.weight, norm.bias)
         return fused_unit(rows, norm.width, scale, sites)
+    if can_fuse(rows) and isinstance(norm, WeightedBatchNorm):
+        known = norm.known(weights)
+        if known is None:
+            rows, sums = fused_moments(rows, norm.width, weights.weight, sites)
+            known, sites = norm.statistics(with_total(sums, weights.weight)), None
+        return fused_affine(rows, Scale(*norm.affine(known)), sites)
     result: Tensor = norm(activate(rows, norm.width, sites), weights)
     return result
+
+
+def unit_moments(
+    rows: Tensor, norm: WeightedBatchNorm, weight: Tensor, sites: SiteParts | None
+) -> Tensor:
+    """Return the moments (3, width) that batch norm needs of mish(rows + ...)."""
+    if can_fuse(rows):
+        _, sums = fused_moments(rows, norm.width, weight, sites)
+        return with_total(sums, weight)
+    return norm.moments(activate(rows, norm.width, sites), weight)
+
+
+def with_total(sums: Tensor, weight: Tensor) -> Tensor:
+    """Return moments (3, width): total weight, sum and sum of squares."""
+    total = weight.sum(dtype=sums.dtype).expand(1, sums.shape[1])
+    return torch.cat([total, sums])
 
 
 def finish_and_project(
@@ -118,9 +143,11 @@ class LayerUnit(nn.Module):
         """Return (n_rows, b) for (n_rows, a)."""
         return finish_unit(self._linear(rows), self.norm, weights)
 
-    def activated(self, rows: Tensor) -> Tensor:
-        """Return what the norm is taken of, (n_rows, b)."""
-        return activate(self._linear(rows), self.norm.width)
+    def moments(self, rows: Tensor, weight: Tensor) -> list[Tensor]:
+        """Return the moments of batch norm for rows (n_rows, a); none otherwise."""
+        if not isinstance(self.norm, WeightedBatchNorm):
+            return []
+        return [unit_moments(self._linear(rows), self.norm, weight, None)]
 
     def _linear(self, rows: Tensor) -> Tensor:
         weight, bias = filled_up(self.linear.weight, rows, self.linear.bias)

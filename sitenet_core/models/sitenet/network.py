@@ -140,16 +140,11 @@ class SiteNet(nn.Module):
         rows = torch.split(pairs, [chunk.n_pairs for chunk in chunks])
         weights = [chunk.pair_weight for chunk in chunks]
         known: dict[nn.Module, Statistics] = {}
-        if (
-            self.training
-            and len(chunks) > 1
-            and isinstance(unit.norm, WeightedBatchNorm)
-        ):
-            moments = [
-                unit.norm.moments(unit.activated(one), weight)
-                for one, weight in zip(rows, weights, strict=True)
-            ]
-            known[unit.norm] = unit.norm.statistics(torch.stack(moments).sum(0))
+        norm = unit.norm
+        if self.training and len(chunks) > 1 and isinstance(norm, WeightedBatchNorm):
+            pieces = zip(rows, weights, strict=True)
+            moments = [m for piece in pieces for m in unit.moments(*piece)]
+            known[norm] = norm.statistics(torch.stack(moments).sum(0))
         return tuple(
             unit(one, RowWeights(weight, known))
             for one, weight in zip(rows, weights, strict=True)

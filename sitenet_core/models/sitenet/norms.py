@@ -96,11 +96,22 @@ class WeightedBatchNorm(nn.Module):
     def forward(self, rows: Tensor, weights: RowWeights) -> Tensor:
         """Return normalised (n_rows, width), float32 at least."""
         rows = at_least_float32(rows)
-        mean, variance = weights.statistics.get(self) or self._statistics_of(
-            rows, weights.weight.to(rows.dtype)
-        )
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (rows - mean) * scale + self.bias
+        known = self.known(weights)
+        if known is None:
+            known = self._statistics_of(rows, weights.weight.to(rows.dtype))
+        scale, shift = self.affine(known)
+        return rows * scale + shift
+
+    def known(self, weights: RowWeights) -> Statistics | None:
+        """Return the statistics to use; None if they are those of the rows."""
+        if self.training:
+            return weights.statistics.get(self)
+        return Statistics(self.running_mean, self.running_var)
+
+    def affine(self, statistics: Statistics) -> tuple[Tensor, Tensor]:
+        """Return the scale and the shift, (width,) each, that the norm comes to."""
+        scale = self.weight * torch.rsqrt(statistics.variance + self.eps)
+        return scale, self.bias - statistics.mean * scale
 
     def moments(self, rows: Tensor, weight: Tensor) -> Tensor:
         """Return (3, width) double: weight, weighted sum and sum of squares of rows."""
@@ -122,8 +133,6 @@ class WeightedBatchNorm(nn.Module):
         return self._noted(mean.to(dtype), variance.to(dtype), total[0].to(dtype))
 
     def _statistics_of(self, rows: Tensor, weight: Tensor) -> Statistics:
-        if not self.training:
-            return Statistics(self.running_mean, self.running_var)
         total = weight.sum()
         column = weight.unsqueeze(1)
         mean = (rows * column).sum(0) / total

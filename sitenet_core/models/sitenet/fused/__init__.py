@@ -5,6 +5,7 @@ operations, which compute the same and are their oracle in the tests.
 """
 
 from sitenet_core.models.sitenet.fused.attention import fused_attention
+from sitenet_core.models.sitenet.fused.batch import fused_affine, fused_moments
 from sitenet_core.models.sitenet.fused.projection import fused_projection
 from sitenet_core.models.sitenet.fused.sites import LANES, Scale, SiteParts, can_fuse
 from sitenet_core.models.sitenet.fused.unit import fused_unit
@@ -14,7 +15,9 @@ __all__ = [
     "Scale",
     "SiteParts",
     "can_fuse",
+    "fused_affine",
     "fused_attention",
+    "fused_moments",
     "fused_projection",
     "fused_unit",
 ]
