@@ -18,6 +18,8 @@ from sitenet_core.models.sitenet.fused import (
     fused_projection,
     fused_unit,
 )
+from sitenet_core.models.sitenet.layers import finish_unit
+from sitenet_core.models.sitenet.norms import RowWeights, WeightedBatchNorm
 from sitenet_core.models.sitenet.ragged import segment_softmax, segment_sum
 
 TOLERANCE = 3e-6
@@ -145,6 +147,49 @@ def test_a_fused_projection_and_its_gradients_equal_the_plain_one(
         torch.set_num_threads(before)
     expected, exact = run(double=True)
     close(found, expected)
+    for one, other in zip(gradients, exact, strict=True):
+        close(one, other)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("of_bonds", [True, False])
+def test_fused_batch_norm_and_its_gradients_equal_the_plain_one(
+    *, of_bonds: bool, threads: int
+) -> None:
+    n_pairs, width, n_sites = 1500, 37, 6
+    pair_site = torch.arange(n_pairs) * 4 // n_pairs
+    pair_partner = torch.arange(n_pairs) * 7 % n_sites
+    counts = 1.0 + torch.arange(n_pairs) % 3
+    inputs = (
+        random(n_pairs, width + 3, scale=3.0),
+        random(4, width, seed=3),
+        random(n_sites, width, seed=4),
+    )
+    weights = random(n_pairs, width, seed=5)
+
+    def run(*, double: bool) -> tuple[Tensor, list[Tensor | None]]:
+        leaves = differentiable(*inputs, double=double)
+        rows, own, partner = leaves
+        sites = SiteParts(own, partner, pair_site, pair_partner) if of_bonds else None
+        norm = WeightedBatchNorm(width).to(rows.dtype)
+        if double:
+            active = plain_unit(rows, width, None, sites)
+            result = norm(active, RowWeights(counts.double()))
+        else:
+            result = finish_unit(rows * 1, norm, RowWeights(counts), sites)
+        (result * weights).sum().backward()
+        found = [leaf.grad for leaf in leaves if leaf.grad is not None]
+        return result.detach(), [*found, norm.weight.grad, norm.running_var]
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found, gradients = run(double=False)
+    finally:
+        torch.set_num_threads(before)
+    expected, exact = run(double=True)
+    close(found, expected)
+    assert len(gradients) == len(exact) == (5 if of_bonds else 3)
     for one, other in zip(gradients, exact, strict=True):
         close(one, other)
 
