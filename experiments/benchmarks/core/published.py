@@ -19,12 +19,12 @@ import yaml
 from torch import nn
 
 from experiments.benchmarks.core.measuring import cpu_seconds
+from experiments.benchmarks.core.published_standins import install
 from experiments.benchmarks.core.sample import POOL, TARGET, table_of
 from experiments.benchmarks.core.setup import Setup
 from sitenet_core.structures.record import StructureRecord
 from sitenet_core.structures.sources.table import TableSource
 
-_STANDINS = Path(__file__).parent / "published_standins"
 _CONFIG = "config/PaperParams.yaml"
 
 
@@ -40,7 +40,8 @@ class PublishedCode:
     @classmethod
     def load(cls, path: Path) -> "PublishedCode":
         """Import the modules of the checkout at `path`."""
-        sys.path[:0] = [str(_STANDINS), str(path)]
+        install()
+        sys.path.insert(0, str(path))
         names = ("create_mp_gap_hdf5", "h5_handler", "lightning_module")
         modules = [importlib.import_module(name) for name in names]
         text = (path / _CONFIG).read_text(encoding="utf-8")

@@ -1,1 +1,0 @@
-"""Stand-in for a descriptor that the paper's configuration does not use."""

@@ -1,5 +1,0 @@
-"""Imported and never called."""
-
-
-class SOAP:
-    """A descriptor that the paper's configuration does not use."""

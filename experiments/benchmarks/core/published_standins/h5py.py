@@ -1,1 +1,0 @@
-"""Stand-in for the file format in which the published code keeps features."""

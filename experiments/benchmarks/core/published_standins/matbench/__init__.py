@@ -1,1 +1,0 @@
-"""Stand-in for the download of the data set."""

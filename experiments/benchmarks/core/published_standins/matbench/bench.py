@@ -1,5 +1,0 @@
-"""Imported and never called."""
-
-
-class MatbenchBenchmark:
-    """The published download."""
