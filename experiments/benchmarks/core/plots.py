@@ -19,6 +19,7 @@ def plot_growth(setup: Setup, medians: Medians, path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
+    mpl.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot as plt
 
     key = "cpu_seconds" if setup.device == "cpu" else "wall_seconds"
