@@ -219,7 +219,8 @@ def find_store(name: str, root: Path | None = None) -> PackedStore:
     if len(found) != 1:
         what = "several stores begin" if found else "no store begins"
         raise DataError(
-            f"{folder}: {what} with {name!r}; `sitenet data list` names them all"
+            f"{folder}: {what} with {name!r}; `sitenet data list` names them all, "
+            "`sitenet data build SOURCE` makes one"
         )
     return PackedStore.open(found[0])
 

@@ -34,8 +34,8 @@ class Calibrating:
     """Folder of the stores."""
     device: Device = "cpu"
     threads: int = 1
-    run: Callable[[Probe], Measurement] = measure_apart
-    """Measures one probe."""
+    run: Callable[[Probe], Measurement] | None = None
+    """Measures one probe; None is `measure_apart`."""
     on_probe: Callable[[int, int], None] | None = None
     """Told of the number of every probe, from 1, and of how many there are."""
 
@@ -90,14 +90,14 @@ def _measured(
     family: ModelFamily, store: PackedStore, options: Calibrating, machine: Machine
 ) -> Calibration:
     memory, sizes = free_memory(options.device), store_sizes(family, store)
-    configs = probe_configs(family, store)
+    configs, run = probe_configs(family, store), options.run or measure_apart
     probed, processes = [], []
     for number, config in enumerate(configs, start=1):
         if options.on_probe is not None:
             options.on_probe(number, len(configs))
         nested = config.model_dump(mode="json")
         probe = Probe(store.path, nested, options.device, options.threads)
-        found = options.run(probe)
+        found = run(probe)
         rows = chosen_rows(family, config, store, probe)
         done = amounts(config, {k: v[rows] for k, v in sizes.items()}, memory)
         probed.append(Probed(done, found.seconds, found.peak_bytes))

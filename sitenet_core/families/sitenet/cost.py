@@ -114,13 +114,13 @@ class _Unit:
     @property
     def kept(self) -> float:
         """Numbers kept: rows before mish, the result, and what the norm keeps."""
-        of_norm = {"layer": 2, "none": 0, "batch": 2 * self.width}[self.norm]
-        return _padded(self.width) + self.stored * self.width + of_norm
+        statistics = 2 if self.norm == "layer" else 0
+        return _padded(self.width) + self.stored * self.width + statistics
 
     @property
     def chunk(self) -> float:
         """Numbers of a pair while a chunk is worked on, gradients included."""
-        return self.kept + (10 if self.norm == "batch" else 1) * self.width
+        return self.kept + (3 if self.norm == "batch" else 1) * self.width
 
 
 def _pair_units(model: ModelSection) -> list[_Unit]:
@@ -158,7 +158,7 @@ def _besides(model: ModelSection, units: Sequence[_Unit], *, in_parts: bool) -> 
     """Return the numbers that the backward pass begins with, above what is kept."""
     if model.normalization == "batch":
         # Not in chunks: several gradients of whole rows are there at once.
-        return _LEFT_BEHIND if in_parts else 6 * max(unit.width for unit in units)
+        return _LEFT_BEHIND if in_parts else 3 * max(unit.width for unit in units)
     if in_parts:
         return 0
     # Gradients of a block's input are there before the block below uses them, and
@@ -170,7 +170,9 @@ def _besides(model: ModelSection, units: Sequence[_Unit], *, in_parts: bool) -> 
 
 def _whole(unit: _Unit) -> _Load:
     numbers = unit.width * _WORK[unit.norm]
-    if unit.norm != "batch":
+    if unit.norm == "batch":
+        numbers += unit.width * _MOMENTS
+    else:
         numbers += _UNIT_NUMBERS
     return _Load(_PASSES * unit.products, numbers, unit.kept)
 
@@ -181,9 +183,7 @@ def _in_parts(unit: _Unit) -> _Load:
     statistics = unit.width * _MOMENTS * (evaluations - 1)
     numbers = share * (unit.width * _WORK[unit.norm] + statistics)
     numbers += share * evaluations * _UNIT_NUMBERS
-    # Sums in double, both factors of the squares kept.
-    moments = _padded(unit.width) + 4 * unit.width if batch else 0
-    kept = moments + unit.kept
+    kept = unit.kept + batch * _padded(unit.width)
     if unit.in_block:
         kept = unit.width if unit.handed_on else 0
     return _Load(evaluations * _PASSES_AGAIN * unit.products, numbers, kept)

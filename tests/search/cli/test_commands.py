@@ -24,6 +24,7 @@ from search.study import StudyFolder, load_study, study_summary
 from search.study.resolve import save_study, study_digest
 from sitenet_core.features.elements import imputed
 from sitenet_core.training import FitOptions, FitResult, fit
+from sitenet_core.training.probe import Measurement, Probe
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -130,6 +131,47 @@ def test_every_shipped_space_is_checked(sitenet: Sitenet, name: str) -> None:
     assert text.code == 0
     for parameter in answer.json["parameters"]:
         assert f"  {parameter}  " in text.out
+
+
+def test_a_space_is_forecast_on_a_store(
+    sitenet: Sitenet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Probe] = []
+
+    def run(probe: Probe) -> Measurement:
+        measured.append(probe)
+        return Measurement(seconds=2.0, peak_bytes=2**28, process_bytes=2**29)
+
+    monkeypatch.setattr("sitenet_core.training.calibrating.measure_apart", run)
+    write_salts(tmp_path / "set", n=3)
+    built = sitenet("data", "build", "set", "--cell", "max_atoms=24", "--json").json
+    arguments = ("space", "check", "sitenet/quickstart", "--store", built["folder"])
+    answer = sitenet(*arguments, "--json")
+    assert answer.code == 0
+    assert "training 1 of 7" in answer.err
+    check_keys(answer.json, "space check")
+    preset, lowest, median, highest = answer.json["forecast"]
+    assert preset["case"].startswith("preset ")
+    for key in ("peak_bytes", "seconds_per_epoch"):
+        assert 0 < lowest[key] <= median[key] <= highest[key]
+    text = sitenet(*arguments)
+    assert (text.code, text.err, len(measured)) == (0, "", 7)
+    assert "s per epoch" in text.out.splitlines()[-1]
+
+
+def test_a_forecast_needs_a_store_of_the_cells_of_the_space(
+    sitenet: Sitenet, tmp_path: Path
+) -> None:
+    arguments = ("space", "check", "sitenet/quickstart", "--store")
+    absent = sitenet(*arguments, "0123")
+    assert absent.code == 3
+    assert "`sitenet data build SOURCE` makes one" in absent.err
+    write_salts(tmp_path / "set", n=3)
+    built = sitenet("data", "build", "set", "--cell", "max_atoms=7", "--json").json
+    other = sitenet(*arguments, built["folder"])
+    assert other.code == 2
+    assert "max_atoms is 7 in the store" in other.err
+    assert "sitenet data build" in other.err
 
 
 def test_doctor_names_what_is_there_and_what_failed(
