@@ -65,6 +65,7 @@ def activate(rows: Tensor, width: int, sites: SiteParts | None = None) -> Tensor
     """Return mish(rows + per-site parts), (n_rows, width); see `finish_unit`."""
     if can_fuse(rows):
         return fused_unit(rows, width, None, sites)
+    rows = rows[:, :width]
     return mish(rows if sites is None else add_sites(rows, sites))
 
 

@@ -15,6 +15,7 @@ from support.sitenet_records import (
 )
 from torch._dynamo.testing import CompileCounterWithBackend
 
+from sitenet_core.models.sitenet.fused import LANES
 from sitenet_core.models.sitenet.network import SiteNet
 
 # torch's compiler warns of its own past and future, whatever it compiles.
@@ -80,6 +81,8 @@ def test_code_made_by_the_compiler_computes_the_same() -> None:
     torch.compiler.reset()
     changes = {"normalization": "layer", "attention_blocks": 1}
     model = make_model(changes).float().train()
+    # No multiple of the lanes of a register, to which the kernels' rows are filled.
+    assert model.blocks[0].bond.linear.out_features % LANES
     model.compile_pairs()
     found = gradient(model, mixed_batch())
     expected = gradient(make_model(changes).train(), mixed_batch())

@@ -17,6 +17,7 @@ from sitenet_core.models.sitenet.fused import (
     fused_attention,
     fused_projection,
     fused_unit,
+    threads,
 )
 from sitenet_core.models.sitenet.layers import finish_unit
 from sitenet_core.models.sitenet.norms import RowWeights, WeightedBatchNorm
@@ -24,6 +25,12 @@ from sitenet_core.models.sitenet.ragged import segment_softmax, segment_sum
 
 TOLERANCE = 3e-6
 """Of float32, relative to the largest number of a tensor."""
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let several threads share even the little work of these tests."""
+    monkeypatch.setattr(threads, "SMALLEST_PART", 10_000)
 
 
 def random(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
@@ -67,9 +74,9 @@ def plain_unit(
     ("normed", "of_bonds", "unused"),
     list(itertools.product((True, False), (True, False), (0, 5))),
 )
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [1, 2])
 def test_a_fused_unit_and_its_gradients_equal_the_plain_one(
-    *, normed: bool, of_bonds: bool, unused: int, threads: int
+    *, normed: bool, of_bonds: bool, unused: int, n_threads: int
 ) -> None:
     n_pairs, width, n_sites = 1500, 37, 6
     pair_site = torch.arange(n_pairs) * 4 // n_pairs
@@ -84,7 +91,7 @@ def test_a_fused_unit_and_its_gradients_equal_the_plain_one(
     weights = random(n_pairs, width, seed=5)
     gradients, results = [], []
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(n_threads)
     try:
         for function, double in ((fused_unit, False), (plain_unit, True)):
             leaves = differentiable(*inputs, double=double)
@@ -108,9 +115,9 @@ def test_a_fused_unit_and_its_gradients_equal_the_plain_one(
             assert found is None
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [1, 2])
 def test_a_fused_projection_and_its_gradients_equal_the_plain_one(
-    threads: int,
+    n_threads: int,
 ) -> None:
     n_pairs, width, n_sites, heads = 1500, 37, 6, 3
     pair_site = torch.arange(n_pairs) * 4 // n_pairs
@@ -140,7 +147,7 @@ def test_a_fused_projection_and_its_gradients_equal_the_plain_one(
         return result.detach(), [leaf.grad for leaf in leaves]
 
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(n_threads)
     try:
         found, gradients = run(double=False)
     finally:
@@ -151,10 +158,10 @@ def test_a_fused_projection_and_its_gradients_equal_the_plain_one(
         close(one, other)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("of_bonds", [True, False])
 def test_fused_batch_norm_and_its_gradients_equal_the_plain_one(
-    *, of_bonds: bool, threads: int
+    *, of_bonds: bool, n_threads: int
 ) -> None:
     n_pairs, width, n_sites = 1500, 37, 6
     pair_site = torch.arange(n_pairs) * 4 // n_pairs
@@ -182,7 +189,7 @@ def test_fused_batch_norm_and_its_gradients_equal_the_plain_one(
         return result.detach(), [*found, norm.weight.grad, norm.running_var]
 
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(n_threads)
     try:
         found, gradients = run(double=False)
     finally:

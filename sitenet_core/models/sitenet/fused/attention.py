@@ -49,7 +49,7 @@ class _Attention(torch.autograd.Function):
             out = array_of(gathered)[begin:end]
             kernels.attend_forward(*arrays[:3], lines, array_of(attention), out)
 
-        for_each_part(parts_of(n_rows), work)
+        for_each_part(parts_of(n_rows, values.numel() // n_rows), work)
         ctx.mark_non_differentiable(attention)
         ctx.save_for_backward(attention, values, offsets)
         return gathered, attention
@@ -71,5 +71,5 @@ class _Attention(torch.autograd.Function):
             ours, theirs = arrays[:2], arrays[2:]
             kernels.attend_backward(array_of(grad)[begin:end], *ours, lines, *theirs)
 
-        for_each_part(parts_of(len(grad)), work)
+        for_each_part(parts_of(len(grad), values.numel() // len(grad)), work)
         return to_logits, None, to_values, None

@@ -63,7 +63,7 @@ class _Moments(torch.autograd.Function):
         from sitenet_core.models.sitenet.fused import batch_kernels as kernels
 
         added = AddedSites(sites)
-        parts = parts_of(len(rows))
+        parts = parts_of(*rows.shape)
         sums = torch.zeros((len(parts), 2, width), dtype=torch.float64)
         weight = weight.contiguous()
 
@@ -89,7 +89,7 @@ class _Moments(torch.autograd.Function):
 
         rows, weight, *pairs = ctx.saved_tensors
         grad_rows = torch.zeros_like(rows) if grad is None else grad.clone()
-        parts = parts_of(len(rows))
+        parts = parts_of(*rows.shape)
         of_sites = SiteGradients(rows, ctx.shapes, len(parts))
         of_sums = array_of(grad_sums.contiguous())
 
@@ -118,7 +118,7 @@ class _Affine(torch.autograd.Function):
             added.add_to(x, begin, end)
             kernels.affine_forward(x, *learned, array_of(out)[begin:end])
 
-        for_each_part(parts_of(len(rows)), work)
+        for_each_part(parts_of(*rows.shape), work)
         ctx.shapes = [tuple(t.shape) for t in added.tensors[:2]]
         ctx.save_for_backward(rows, scale, *added.tensors[2:])
         return out
@@ -129,7 +129,7 @@ class _Affine(torch.autograd.Function):
         from sitenet_core.models.sitenet.fused import batch_kernels as kernels
 
         rows, scale, *pairs = ctx.saved_tensors
-        grad, parts = grad.contiguous(), parts_of(len(rows))
+        grad, parts = grad.contiguous(), parts_of(*rows.shape)
         grad_rows = torch.empty_like(rows)
         learned = grad.new_zeros((2, len(parts), len(scale)))
         of_sites = SiteGradients(rows, ctx.shapes, len(parts))

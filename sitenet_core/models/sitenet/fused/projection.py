@@ -58,7 +58,7 @@ class _Projection(torch.autograd.Function):
             mean, inverse = array_of(statistics)[:, begin:end]
             kernels.projected_forward(x, *learned, y, mean, inverse)
 
-        for_each_part(parts_of(len(rows)), work)
+        for_each_part(parts_of(*rows.shape), work)
         ctx.shapes = [tuple(t.shape) for t in added.tensors[:2]]
         ctx.save_for_backward(
             rows, scale, shift, weight, statistics, *added.tensors[2:]
@@ -71,7 +71,7 @@ class _Projection(torch.autograd.Function):
         from sitenet_core.models.sitenet.fused import projection_kernels as kernels
 
         rows, scale, shift, weight, statistics, *pairs = ctx.saved_tensors
-        grad, parts = grad.contiguous(), parts_of(len(rows))
+        grad, parts = grad.contiguous(), parts_of(*rows.shape)
         grad_rows = torch.empty_like(rows)
         learned = [array_of(t.contiguous()) for t in (scale, shift, weight)]
         norm = grad.new_zeros((2, len(parts), len(scale)))

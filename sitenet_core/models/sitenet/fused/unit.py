@@ -66,7 +66,7 @@ class _Unit(torch.autograd.Function):
                 x, array_of(scale), array_of(shift), y, mean, inverse
             )
 
-        for_each_part(parts_of(len(rows)), work)
+        for_each_part(parts_of(*rows.shape), work)
         ctx.shapes = [tuple(t.shape) for t in added.tensors[:2]]
         ctx.save_for_backward(rows, scale, statistics, *added.tensors[2:])
         return out
@@ -77,7 +77,7 @@ class _Unit(torch.autograd.Function):
         from sitenet_core.models.sitenet.fused import unit_kernels as kernels
 
         rows, scale, statistics, *pairs = ctx.saved_tensors
-        grad, parts = grad.contiguous(), parts_of(len(rows))
+        grad, parts = grad.contiguous(), parts_of(*rows.shape)
         grad_rows = torch.empty_like(rows)
         learned = grad.new_zeros((2, len(parts), grad.shape[1]))
         of_sites = SiteGradients(grad, ctx.shapes, len(parts))
