@@ -13,8 +13,9 @@ from sitenet_core.training.machine import Device
 
 FORMAT = 1
 """Raised whenever the counts of a family or the meaning of a field change."""
-_STATES = 16
-"""Bytes of a parameter's weight, gradient and two moments."""
+_STATES = 32
+"""Bytes of a parameter: weight, gradient, two moments, and their copies for a
+checkpoint and for the best weights so far."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,12 @@ class Amounts:
     @property
     def memory(self) -> tuple[float, ...]:
         """What takes memory, in the order of `Calibration.per_byte`."""
-        return (self.kept_bytes, float(_STATES * self.parameters), 1.0)
+        return (self.kept_bytes, 1.0)
+
+    @property
+    def state_bytes(self) -> float:
+        """What weights, optimiser and checkpoint take anywhere."""
+        return float(_STATES * self.parameters)
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,11 @@ class Probed:
     seconds: float
     peak_bytes: float
 
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> "Probed":
+        """Return what `asdict` made of one."""
+        return cls(**{**row, "amounts": Amounts(**row["amounts"])})
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -74,8 +85,9 @@ class Calibration:
     per_work: tuple[float, ...]
     """Seconds per flop, number, group and step."""
     per_byte: tuple[float, ...]
-    """Bytes per kept byte, per byte of weights and optimiser, and at any rate."""
-    probes: int
+    """Bytes per kept byte, and at any rate, besides weights and optimiser."""
+    probed: tuple[Probed, ...]
+    """What they were fitted to."""
 
     def seconds(self, amounts: Amounts) -> float:
         """Return the seconds of an epoch."""
@@ -83,7 +95,7 @@ class Calibration:
 
     def peak_bytes(self, amounts: Amounts) -> float:
         """Return the peak of memory above `process_bytes`."""
-        return float(np.dot(amounts.memory, self.per_byte))
+        return amounts.state_bytes + float(np.dot(amounts.memory, self.per_byte))
 
     def save(self, path: Path) -> None:
         """Write it as JSON, at once and complete."""
@@ -118,6 +130,7 @@ class Calibration:
         values["machine"] = Machine(**values["machine"])
         for name in ("per_work", "per_byte"):
             values[name] = tuple(float(number) for number in values[name])
+        values["probed"] = tuple(Probed.of(row) for row in values["probed"])
         return cls(**values)
 
 
@@ -131,14 +144,14 @@ def fit_calibration(
     work = np.array([p.amounts.work for p in probed])
     memory = np.array([p.amounts.memory for p in probed])
     seconds = np.array([p.seconds for p in probed])
-    peaks = np.array([p.peak_bytes for p in probed], dtype=np.float64)
+    peaks = np.array([max(p.peak_bytes - p.amounts.state_bytes, 1.0) for p in probed])
     return Calibration(
         machine=machine,
         memory_bytes=memory_bytes,
         process_bytes=process_bytes,
         per_work=non_negative(work, seconds),
         per_byte=non_negative(memory, peaks),
-        probes=len(probed),
+        probed=tuple(probed),
     )
 
 

@@ -25,18 +25,17 @@ _PASSES_AGAIN = 4
 """The same where the forward pass is done twice."""
 _PAIR_NUMBERS = 24
 """Of a pair besides its rows: indices, distance, multiplicity, weight, bias, input."""
-_LEFT_BEHIND = 120
+_LEFT_BEHIND = 90
 """More of them where batch norm goes over its pairs in parts: its passes for statistics
 leave that much unused in the heap (measured, whatever the widths)."""
-_WORK = {"layer": 1.0, "none": 0.55, "batch": 3.6}
-"""Mish and norm of a number, forward and backward, against layer norm's kernel. Batch
-norm goes over its rows a dozen times, with one of torch's operations each."""
-_UNIT_NUMBERS = 50.0
+_WORK = {"layer": 1.0, "none": 0.65, "batch": 0.85}
+"""Mish and norm of a number, forward and backward, against layer norm's kernel."""
+_MOMENTS = 0.6
+"""Mish and the sums for batch norm's statistics, on the same scale."""
+_UNIT_NUMBERS = 60.0
 """What calling the operations of a unit takes, per pair of a chunk, on that scale."""
 _ATTENDED = 0.7
 """A number of a value in the weighted sum of a head, on that scale."""
-_MOMENTS = 1.5
-"""Mish and the sums for statistics, on the same scale."""
 
 
 @dataclass(frozen=True)
@@ -156,14 +155,15 @@ def _pair_load(model: ModelSection, units: Sequence[_Unit], *, in_parts: bool) -
 
 def _besides(model: ModelSection, units: Sequence[_Unit], *, in_parts: bool) -> float:
     """Return the numbers that the backward pass begins with, above what is kept."""
-    if model.normalization == "batch":
-        # Not in chunks: several gradients of whole rows are there at once.
-        return _LEFT_BEHIND if in_parts else 3 * max(unit.width for unit in units)
-    if in_parts:
-        return 0
-    # Gradients of a block's input are there before the block below uses them, and
-    # what the last block kept is gone by then.
+    batch = model.normalization == "batch"
+    # Gradients of a block's input are there before the block below uses them.
     interactions = model.attention_heads * model.interaction_dim_per_head
+    if in_parts:
+        return interactions + batch * _LEFT_BEHIND
+    if batch:
+        # Not in chunks: several gradients of whole rows are there at once.
+        return 3 * max(unit.width for unit in units)
+    # What the last block kept is gone by then.
     of_last = sum(u.kept for u in units[-1 - model.attention_weights.depth :])
     return max(0.0, interactions - of_last)
 

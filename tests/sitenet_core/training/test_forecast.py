@@ -38,9 +38,10 @@ from sitenet_core.training.probe import (
 
 MACHINE = Machine("sitenet", 2, "cpu", "a processor", 1, "2.0")
 WORK = (1e-11, 4e-9, 3e-3, 5e-3)
-BYTES = (1.1, 2.0, 3e7)
-KNOWN = Calibration(MACHINE, None, 500_000_000, WORK, BYTES, 0)
+BYTES = (1.1, 3e7)
 SMALL = Amounts(10, 20, 1e11, 1e9, 1e8, 100_000)
+PROBED = (Probed(SMALL, 2.5, 2e8),)
+KNOWN = Calibration(MACHINE, None, 500_000_000, WORK, BYTES, PROBED)
 WIDTHS = {"interaction_dim_per_head": 32, "attention_heads": 8}
 
 
@@ -82,7 +83,8 @@ def test_coefficients_are_recovered_from_what_they_give() -> None:
     found = fit_calibration(MACHINE, probed, KNOWN.process_bytes)
     np.testing.assert_allclose(found.per_work, WORK, rtol=1e-8)
     np.testing.assert_allclose(found.per_byte, BYTES, rtol=1e-8)
-    assert (found.probes, found.process_bytes) == (8, KNOWN.process_bytes)
+    assert found.process_bytes == KNOWN.process_bytes
+    assert found.probed == tuple(probed)
 
 
 def test_noise_leaves_forecasts_near_the_truth() -> None:
