@@ -113,13 +113,15 @@ class _Unit:
     @property
     def kept(self) -> float:
         """Numbers kept: rows before mish, the result, and what the norm keeps."""
-        statistics = 2 if self.norm == "layer" else 0
-        return _padded(self.width) + self.stored * self.width + statistics
+        padded, statistics = _padded(self.width), 2 * (self.norm == "layer")
+        # Each chunk has a copy of a weight that is filled up.
+        copied = self.inputs * padded / _CHUNK if padded > self.width else 0
+        return padded + self.stored * self.width + statistics + copied
 
     @property
     def chunk(self) -> float:
         """Numbers of a pair while a chunk is worked on, gradients included."""
-        return self.kept + (3 if self.norm == "batch" else 1) * self.width
+        return self.kept + 3 * self.width
 
 
 def _pair_units(model: ModelSection) -> list[_Unit]:
