@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from sitenet_core.data.ragged import Ragged
+    from sitenet_core.structures.cell import Crystal
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,11 @@ class ModelFamily(Protocol):
         ...
 
     def featurise(
-        self, structure: "Structure", settings: StrictModel
+        self, structure: "Structure | Crystal", settings: StrictModel
     ) -> dict[str, np.ndarray]:
         """Return the arrays of one crystal: pure, picklable, without torch.
+
+        Sources that hold arrays hand over a `Crystal`, others pymatgen's structure.
 
         Raises:
             StructureError: if this crystal cannot be taken.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sitenet_core.data.ragged import Ragged
     from sitenet_core.families.sitenet.batch import CrystalBatch
     from sitenet_core.models.sitenet.network import SiteNet
+    from sitenet_core.structures.cell import Crystal
 
 
 INPUTS = (
@@ -60,7 +61,7 @@ class SiteNetFamily:
         return _own(config).cell
 
     def featurise(
-        self, structure: "Structure", settings: StrictModel
+        self, structure: "Structure | Crystal", settings: StrictModel
     ) -> dict[str, np.ndarray]:
         """Return the arrays of `SCHEMA` for one crystal.
 
