@@ -13,7 +13,11 @@ FILES = sorted(EXPERIMENTS.glob("*/study.yaml"))
 
 def test_the_quick_start_and_the_recorded_study_are_there() -> None:
     names = {file.parent.name for file in FILES}
-    assert {"quickstart", "2026-11-band-gap-cpu"} <= names
+    assert {
+        "quickstart",
+        "2026-11-band-gap-cpu",
+        "2026-11-band-gap-cpu-fused",
+    } <= names
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
