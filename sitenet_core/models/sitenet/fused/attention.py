@@ -36,7 +36,7 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, logits: Tensor, bias: Tensor, values: Tensor, offsets: Tensor
     ) -> tuple[Tensor, Tensor]:
-        from sitenet_core.models.sitenet.fused import attention_kernels as kernels
+        from sitenet_core.models.sitenet.fused import kernels
 
         logits, values = logits.contiguous(), values.contiguous()
         attention = torch.empty_like(logits)
@@ -59,7 +59,7 @@ class _Attention(torch.autograd.Function):
     def backward(
         ctx: Any, grad: Tensor, _attention: Tensor
     ) -> tuple[Tensor | None, ...]:
-        from sitenet_core.models.sitenet.fused import attention_kernels as kernels
+        from sitenet_core.models.sitenet.fused import kernels
 
         attention, values, offsets = ctx.saved_tensors
         grad = grad.contiguous()

@@ -60,7 +60,7 @@ class _Moments(torch.autograd.Function):
     def forward(
         ctx: Any, rows: Tensor, width: int, weight: Tensor, *sites: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        from sitenet_core.models.sitenet.fused import batch_kernels as kernels
+        from sitenet_core.models.sitenet.fused import kernels
 
         added = AddedSites(sites)
         parts = parts_of(*rows.shape)
@@ -85,7 +85,7 @@ class _Moments(torch.autograd.Function):
     def backward(
         ctx: Any, grad: Tensor | None, grad_sums: Tensor
     ) -> tuple[Tensor | None, ...]:
-        from sitenet_core.models.sitenet.fused import batch_kernels as kernels
+        from sitenet_core.models.sitenet.fused import kernels
 
         rows, weight, *pairs = ctx.saved_tensors
         grad_rows = torch.zeros_like(rows) if grad is None else grad.clone()
@@ -107,7 +107,7 @@ class _Affine(torch.autograd.Function):
     def forward(
         ctx: Any, rows: Tensor, scale: Tensor, shift: Tensor, *sites: Tensor | None
     ) -> Tensor:
-        from sitenet_core.models.sitenet.fused import batch_kernels as kernels
+        from sitenet_core.models.sitenet.fused import kernels
 
         out = rows.new_empty((len(rows), len(scale)))
         added = AddedSites(sites)
@@ -126,7 +126,7 @@ class _Affine(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        from sitenet_core.models.sitenet.fused import batch_kernels as kernels
+        from sitenet_core.models.sitenet.fused import kernels
 
         rows, scale, *pairs = ctx.saved_tensors
         grad, parts = grad.contiguous(), parts_of(*rows.shape)

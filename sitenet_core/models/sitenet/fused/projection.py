@@ -45,7 +45,7 @@ class _Projection(torch.autograd.Function):
         bias: Tensor,
         *sites: Tensor | None,
     ) -> Tensor:
-        from sitenet_core.models.sitenet.fused import projection_kernels as kernels
+        from sitenet_core.models.sitenet.fused import kernels
 
         out = rows.new_empty((len(rows), len(weight)))
         statistics = rows.new_empty((2, len(rows)))
@@ -68,7 +68,7 @@ class _Projection(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        from sitenet_core.models.sitenet.fused import projection_kernels as kernels
+        from sitenet_core.models.sitenet.fused import kernels
 
         rows, scale, shift, weight, statistics, *pairs = ctx.saved_tensors
         grad, parts = grad.contiguous(), parts_of(*rows.shape)

@@ -55,7 +55,7 @@ class AddedSites:
 
     def add_to(self, rows: Any, begin: int, end: int) -> None:
         """Add the sites' parts to rows `begin` to `end` of all pairs."""
-        from sitenet_core.models.sitenet.fused import unit_kernels as kernels
+        from sitenet_core.models.sitenet.fused import kernels
 
         if self.tensors:
             own, partner, site, other = map(array_of, self.tensors)
@@ -74,7 +74,7 @@ class SiteGradients:
 
     def add(self, part: int, rows: Any, pairs: list[Any]) -> None:
         """Add the gradient of the rows of `pairs`, their sites and partners."""
-        from sitenet_core.models.sitenet.fused import unit_kernels as kernels
+        from sitenet_core.models.sitenet.fused import kernels
 
         if self._sums:
             own, partner = (array_of(t)[part] for t in self._sums)

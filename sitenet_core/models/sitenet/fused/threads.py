@@ -1,5 +1,6 @@
 """Rows shared out among as many threads as torch uses, for kernels of our own."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -30,7 +31,7 @@ def for_each_part(
         work(0, *parts[0])
         return
     calls = [
-        _pool(len(parts)).submit(work, part, begin, end)
+        _pool().submit(work, part, begin, end)
         for part, (begin, end) in enumerate(parts)
     ]
     for call in calls:
@@ -38,5 +39,9 @@ def for_each_part(
 
 
 @cache
-def _pool(n_threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads, thread_name_prefix="sitenet-kernel")
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sitenet-kernel")
+
+
+# A forked child has the pool but not its threads, and would wait for them for ever.
+os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -49,7 +49,7 @@ class _Unit(torch.autograd.Function):
         shift: Tensor | None,
         *sites: Tensor | None,
     ) -> Tensor:
-        from sitenet_core.models.sitenet.fused import unit_kernels as kernels
+        from sitenet_core.models.sitenet.fused import kernels
 
         out = rows.new_empty((len(rows), width))
         statistics = rows.new_empty((2, 0 if scale is None else len(rows)))
@@ -74,7 +74,7 @@ class _Unit(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        from sitenet_core.models.sitenet.fused import unit_kernels as kernels
+        from sitenet_core.models.sitenet.fused import kernels
 
         rows, scale, statistics, *pairs = ctx.saved_tensors
         grad, parts = grad.contiguous(), parts_of(*rows.shape)
