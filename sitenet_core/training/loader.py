@@ -14,6 +14,7 @@ from sitenet_core.data.store import PackedStore
 from sitenet_core.families.protocol import Batch, ModelFamily
 from sitenet_core.training.options import TrainingData
 from sitenet_core.training.targets import target_values
+from sitenet_core.training.workers import shared_budget
 
 
 def batch_sizes(
@@ -36,6 +37,8 @@ class Loading:
     """Crystal-scope array that groups are measured by."""
     budget: int | None
     """Largest sum of it in a group; None does not divide a batch."""
+    n_threads: int = 1
+    """Threads that work on a group each."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,9 @@ class DeclaredBatch:
     def __iter__(self) -> Iterator[Batch]:
         chosen = self.crystals
         loading = chosen.loading
-        for group in plan_groups(chosen.weights, loading.budget, self.positions):
+        total = int(chosen.weights[self.positions].sum())
+        budget = shared_budget(loading.budget, total, loading.n_threads)
+        for group in plan_groups(chosen.weights, budget, self.positions):
             ragged = loading.source.gather(chosen.rows[group])
             yield loading.family.collate(ragged, chosen.targets[group])
 

@@ -1,6 +1,6 @@
 """The thin Lightning wrapper around a family's network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from pytorch_lightning import LightningModule
@@ -10,6 +10,7 @@ from sitenet_core.config import OptimizerConfig
 from sitenet_core.families.protocol import Batch
 from sitenet_core.training.loader import DeclaredBatch
 from sitenet_core.training.mean_error import ErrorMean
+from sitenet_core.training.workers import GroupWorkers
 
 
 class TrainingModule(LightningModule):
@@ -26,6 +27,7 @@ class TrainingModule(LightningModule):
         restore: gives the optimiser the state of a resumed training.
         fused: AdamW as one kernel. Mixed precision with a gradient scaler goes without:
             a fused step removes the scale itself, after gradients were to be clipped.
+        workers: take several groups through the network at once, in full precision.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class TrainingModule(LightningModule):
         restore: Callable[[torch.optim.Optimizer], None] | None = None,
         *,
         fused: bool = True,
+        workers: GroupWorkers | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -42,6 +45,7 @@ class TrainingModule(LightningModule):
         self._settings = optimizer
         self._restore = restore
         self._fused = fused
+        self._workers = workers
         self.train_error = ErrorMean()
         self.val_error = ErrorMean()
 
@@ -58,22 +62,57 @@ class TrainingModule(LightningModule):
         optimizer.zero_grad()
         n_values = batch.n_values
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        for group in batch:
-            error = self._error(group)
-            # What was computed in half precision has its gradient in half; what was
-            # kept out of it must be kept out here too.
-            with torch.autocast(self.device.type, enabled=False):
-                self.manual_backward(error / n_values)
-            total += error.detach()
+        for error in self._backward(batch):
+            total += error
         with torch.autocast(self.device.type, enabled=False):
             optimizer.step()
         self.train_error.add(total, n_values)
         return total / n_values
 
+    def _backward(self, batch: DeclaredBatch) -> Iterator[Tensor]:
+        """Add the gradients of the groups in their order; yield their errors."""
+        if self._workers is not None:
+            yield from self._backward_at_once(self._workers, batch)
+            return
+        for group in batch:
+            error = self._error(group)
+            # What was computed in half precision has its gradient in half; what was
+            # kept out of it must be kept out here too.
+            with torch.autocast(self.device.type, enabled=False):
+                self.manual_backward(error / batch.n_values)
+            yield error.detach()
+
+    def _backward_at_once(
+        self, workers: GroupWorkers, batch: DeclaredBatch
+    ) -> Iterator[Tensor]:
+        parameters = list(self.network.parameters())
+
+        def work(group: Batch) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+            error = self._error(group)
+            loss = error / batch.n_values
+            # Not into `.grad`, where threads would meet.
+            return error.detach(), torch.autograd.grad(
+                loss, parameters, allow_unused=True
+            )
+
+        for error, gradients in workers.results(work, batch):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                if gradient is not None:
+                    before = parameter.grad
+                    parameter.grad = gradient if before is None else before + gradient
+            yield error
+
     def validation_step(self, batch: DeclaredBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Count the crystals of one batch."""
-        for group in batch:
-            self.val_error.add(self._error(group), group.targets.numel())
+
+        @torch.no_grad()
+        def work(group: Batch) -> tuple[Tensor, int]:
+            return self._error(group), group.targets.numel()
+
+        workers = self._workers
+        done = map(work, batch) if workers is None else workers.results(work, batch)
+        for error, count in done:
+            self.val_error.add(error, count)
 
     def _error(self, batch: Batch) -> Tensor:
         """Return the sum of the absolute errors, ()."""

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
@@ -36,6 +37,7 @@ from sitenet_core.training.module import TrainingModule
 from sitenet_core.training.options import FitOptions, FitResult, OnEpoch, TrainingData
 from sitenet_core.training.progress import ProgressBar
 from sitenet_core.training.residence import crystal_source, group_size
+from sitenet_core.training.workers import GroupWorkers, group_workers
 
 _LIGHTNING_PRECISION: dict[str, Literal["32-true", "16-mixed", "bf16-mixed"]] = {
     "32": "32-true",
@@ -62,6 +64,16 @@ class Session:
     micro: MicroBatch
     started: float
     """Reading of the monotonic clock at the start of the call."""
+
+    @property
+    def groups_at_once(self) -> int:
+        """Groups of a batch that are worked on at the same time."""
+        training = self.config.training
+        # Autocast and compiled code are of the thread that starts them.
+        plain = training.precision in {"32", "64"} and not training.compile
+        if self.device == "cpu" and plain and self.micro.splits:
+            return self.threads
+        return 1
 
     @property
     def identity(self) -> Identity:
@@ -93,13 +105,18 @@ def run_session(
         session = Session(
             family, config, data, options, until, device, threads, micro, started
         )
-        return _run(session, on_epoch)
+        at_once = session.groups_at_once
+        own = 1 if at_once > 1 else threads
+        with torch_threads(own), group_workers(at_once) as workers:
+            return _run(session, workers, on_epoch)
 
 
-def _run(session: Session, on_epoch: OnEpoch | None) -> FitResult:
+def _run(
+    session: Session, workers: GroupWorkers | None, on_epoch: OnEpoch | None
+) -> FitResult:
     state = _resumed(session)
     done = 0 if state is None else state.epoch
-    module = _module(session, state)
+    module = _module(session, state, workers)
     files = TrainingFiles(session.options.folder)
     finite = FiniteLoss(done, session.config.optimizer.learning_rate)
     machine = {
@@ -132,7 +149,9 @@ def _resumed(session: Session) -> TrainingState | None:
     return state
 
 
-def _module(session: Session, state: TrainingState | None) -> TrainingModule:
+def _module(
+    session: Session, state: TrainingState | None, workers: GroupWorkers | None
+) -> TrainingModule:
     """Return the network with its first or its resumed weights and optimiser."""
     config = session.config
     meta = ModelMeta(session.data.target, pair_budget=session.micro.budget)
@@ -141,23 +160,29 @@ def _module(session: Session, state: TrainingState | None) -> TrainingModule:
         network.double()
     if config.training.compile:
         check_compiled(config, network).compile_pairs()
-    fused = config.training.precision != "16-mixed"
-    if state is None:
-        return TrainingModule(network, config.optimizer, fused=fused)
-    network.load_state_dict(state.weights)
-    saved = state.optimizer
+    restore = None
+    if state is not None:
+        network.load_state_dict(state.weights)
+        restore = partial(_load_optimizer, state.optimizer)
+    return TrainingModule(
+        network,
+        config.optimizer,
+        restore,
+        fused=config.training.precision != "16-mixed",
+        workers=workers,
+    )
 
-    def restore(optimizer: torch.optim.Optimizer) -> None:
-        optimizer.load_state_dict(saved)
 
-    return TrainingModule(network, config.optimizer, restore, fused=fused)
+def _load_optimizer(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
+    optimizer.load_state_dict(saved)
 
 
 def _batches(session: Session, done: int) -> TrainingBatches:
     data, config, micro = session.data, session.config, session.micro
     source = crystal_source(session.family, data.store, session.device)
     budget = micro.budget if micro.splits else None
-    loading = Loading(session.family, source, micro.unit, budget)
+    at_once = session.groups_at_once
+    loading = Loading(session.family, source, micro.unit, budget, at_once)
     training, validation = (
         CrystalSet.of(loading, config, data, ids)
         for ids in (data.training_ids, data.validation_ids)

@@ -13,6 +13,7 @@ N_PAIR_FEATURES = 2
 _BOHR_PER_ANGSTROM = 1.8897543773133647
 _LARGEST_LOG_COULOMB = 10.0
 _SMALLEST_COULOMB = 1e-8
+_ROUNDING = 1e-6
 
 
 class ElementEmbedding(nn.Module):
@@ -101,4 +102,6 @@ def log_coulomb(z_i: Tensor, z_j: Tensor, distance: Tensor) -> Tensor:
 
 def _within_unit_ball(rows: Tensor) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return rows / length.clamp(min=1.0)
+    # A row that was shortened is left alone, so that doing it again, for another group
+    # of the batch or in another thread, writes the same bits.
+    return rows / torch.where(length > 1 + _ROUNDING, length, 1.0)
