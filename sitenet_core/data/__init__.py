@@ -19,6 +19,7 @@ from sitenet_core.data.schema import CRYSTAL, ArraySpec, FeatureArrays, FeatureR
 from sitenet_core.data.split import ExcludedRow, Split, load_split
 from sitenet_core.data.splits import make_split
 from sitenet_core.data.store import PackedStore
+from sitenet_core.data.verification import open_verified
 
 __all__ = [
     "CRYSTAL",
@@ -43,6 +44,7 @@ __all__ = [
     "load_split",
     "make_split",
     "open_or_build",
+    "open_verified",
     "plan_batches",
     "prototype_keys",
     "store_identity",

@@ -18,7 +18,7 @@ from sitenet_core.data.progress import PROGRESS_FILE
 from sitenet_core.data.report import BuildReport
 from sitenet_core.data.schema import FeatureRecipe
 from sitenet_core.data.store import PackedStore
-from sitenet_core.data.verification import ensure_verified
+from sitenet_core.data.verification import open_verified
 from sitenet_core.data.workspace import (
     claim,
     clean_stale,
@@ -27,7 +27,7 @@ from sitenet_core.data.workspace import (
     take_over,
 )
 from sitenet_core.data.writer import StoreWriter
-from sitenet_core.errors import DataError
+from sitenet_core.errors import DataError, InfrastructureError
 
 if TYPE_CHECKING:
     from sitenet_core.structures.sources.source import Source
@@ -101,8 +101,7 @@ def open_or_build(
     path = store_path(source, recipe, options.root)
     if not path.exists():
         build_store(source, recipe, options, on_progress)
-    store = PackedStore.open(path)
-    ensure_verified(store)
+    store = open_verified(path)
     check_failures(source.name, store.report, options.max_failed_fraction)
     return store
 
@@ -116,15 +115,16 @@ def build_store(
     """Build the store of `source` and `recipe` below `options.root`.
 
     The store appears under its name at once and complete, or not at all. Where an
-    earlier builder of the same store was killed or interrupted, this one goes on from
-    what it left. If another builder finished the same store in the meantime, that one
-    stays and this one is removed. Memory does not grow with the number of crystals, ids
-    and formulas apart.
+    earlier builder of the same store was killed or interrupted, or failed for want of
+    disk or memory, this one goes on from what it left. If another builder finished the
+    same store in the meantime, that one stays and this one is removed. Memory does not
+    grow with the number of crystals, ids and formulas apart.
 
     Raises:
         DataError: if the source is empty, an id occurs twice, no crystal can be used,
             or more than `max_failed_fraction` cannot.
-        InfrastructureError: if the disk or a worker process fails.
+        InfrastructureError: if the disk or a worker process fails; what was built is
+            kept.
     """
     identity = store_identity(source, recipe)
     final = options.root / identity
@@ -136,7 +136,8 @@ def build_store(
         if not publish(folder, final):
             logger.info("another builder finished the store %s first", final)
             PackedStore.open(final)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit, InfrastructureError):
+        # Nothing is wrong with what was built: the next builder goes on from it.
         release(folder)
         raise
     finally:

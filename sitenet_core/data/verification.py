@@ -2,8 +2,9 @@
 
 Opening a store checks its header and the sizes of its files; reading every byte takes a
 second per gigabyte or two. So the first use of a store on a machine reads it, and
-leaves a stamp with the size, time and number of each file. As long as these stay the
-same, nobody has written to the files since.
+leaves a stamp with the size, times and number of each file. As long as these stay the
+same, nobody has written to the files since: the time of the last modification can be
+set back, that of the last change of status cannot.
 """
 
 import json
@@ -15,6 +16,17 @@ from sitenet_core.data.store import PackedStore
 from sitenet_core.data.workspace import host_name
 
 PREFIX = ".verified-"
+
+
+def open_verified(path: Path) -> PackedStore:
+    """Return the store at `path`, whose bytes are those that were written.
+
+    Raises:
+        StoreError: as `PackedStore.open` and `ensure_verified`.
+    """
+    store = PackedStore.open(path)
+    ensure_verified(store)
+    return store
 
 
 def ensure_verified(store: PackedStore) -> None:
@@ -35,7 +47,10 @@ def ensure_verified(store: PackedStore) -> None:
 
 def _state(store: PackedStore) -> dict[str, Any]:
     status = {name: (store.path / name).stat() for name in store.header.files}
-    files = {n: [s.st_size, s.st_mtime_ns, s.st_ino] for n, s in status.items()}
+    files = {
+        name: [s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino]
+        for name, s in status.items()
+    }
     return {"digest": store.digest, "files": files}
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,10 +155,14 @@ class StoreWriter:
             (self._folder / PROGRESS_FILE).unlink()
 
     def abandon(self) -> None:
-        """Close every file of a store that will not be finished."""
-        self._log.close()
-        for file in self._files.values():
-            file.abandon()
+        """Close every file of a store that is not finished.
+
+        What its record of progress speaks of is on disk; a full disk may refuse the
+        rest, which the next builder makes again.
+        """
+        for close in (self._log.close, *(f.abandon for f in self._files.values())):
+            with suppress(OSError):
+                close()
 
     def _add_text(self, name: str, text: str) -> None:
         self._files[name] = HashedFile(self._folder / name)

@@ -20,6 +20,7 @@ from support.toy_store import (
     RECORD,
     ToySettings,
     ToySource,
+    featurise_and_die_late,
     featurise_toy,
     mixed,
     toy_recipe,
@@ -36,7 +37,7 @@ from sitenet_core.data import (
     writer,
 )
 from sitenet_core.data.progress import PROGRESS_FILE, read_progress
-from sitenet_core.errors import StoreError
+from sitenet_core.errors import DataError, InfrastructureError, StoreError
 
 ROOT = Path(__file__).resolve().parents[3]
 N = 640
@@ -86,15 +87,20 @@ def contents(store: PackedStore) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in store.path.iterdir()}
 
 
-def interrupted(root: Path, source: ToySource, at: int) -> Path:
-    """Build until `at` crystals are read; return the folder that is left."""
+def stopped(root: Path, source: ToySource, at: int, error: BaseException) -> None:
+    """Build until `at` crystals are read, and an error comes up."""
 
     def stop(progress: BuildProgress) -> None:
         if progress.n_read >= at:
-            raise KeyboardInterrupt
+            raise error
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(error)):
         build_store(source, toy_recipe(), BuildOptions(root), stop)
+
+
+def interrupted(root: Path, source: ToySource, at: int) -> Path:
+    """Build until `at` crystals are read; return the folder that is left."""
+    stopped(root, source, at, KeyboardInterrupt())
     (left,) = root.iterdir()
     return left
 
@@ -135,6 +141,61 @@ def test_a_build_that_is_killed_again_and_again_ends_like_an_undisturbed_one(
     assert resumed.digest == whole.digest
     assert contents(resumed) == contents(whole)
     assert [p.name for p in (tmp_path / "killed").iterdir()] == [resumed.path.name]
+
+
+@pytest.mark.parametrize(
+    ("error", "n_resumed"),
+    [
+        (KeyboardInterrupt(), 320),
+        (SystemExit(1), 320),
+        (InfrastructureError("the disk"), 320),
+        (DataError("the data set"), None),
+        (ZeroDivisionError("nobody knows"), None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_what_is_not_the_fault_of_the_data_can_be_gone_on_from(
+    tmp_path: Path, error: BaseException, n_resumed: int | None
+) -> None:
+    stopped(tmp_path, mixed(N), 320, error)
+    assert len(list(tmp_path.iterdir())) == (n_resumed is not None)
+    _, progress = finish(tmp_path, mixed(N))
+    assert progress[0].n_resumed == (n_resumed or 0)
+
+
+def fill_the_disk_of(name: str) -> None:
+    """Let the open file `name` of this process refuse every byte from now on."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    for link in Path("/proc/self/fd").iterdir():
+        if link.is_symlink() and link.readlink().name == name:
+            os.dup2(full, int(link.name))
+    os.close(full)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full and /proc")
+def test_a_build_goes_on_once_there_is_room_on_the_disk(tmp_path: Path) -> None:
+    def fill(progress: BuildProgress) -> None:
+        if progress.n_read == 320:
+            fill_the_disk_of("array-distance.bin")
+
+    options = BuildOptions(tmp_path / "full")
+    with pytest.raises(InfrastructureError, match=r"No space left.*free space there"):
+        build_store(mixed(N), toy_recipe(), options, fill)
+    resumed, progress = finish(tmp_path / "full", mixed(N))
+    assert progress[0].n_resumed == 320
+    whole, _ = finish(tmp_path / "whole", mixed(N))
+    assert contents(resumed) == contents(whole)
+
+
+def test_a_build_whose_worker_was_killed_goes_on(tmp_path: Path) -> None:
+    said: list[BuildProgress] = []
+    recipe, options = toy_recipe(featurise_and_die_late), BuildOptions(tmp_path, 2)
+    with pytest.raises(InfrastructureError, match=r"worker processes died.*fewer"):
+        build_store(mixed(N), recipe, options, said.append)
+    assert 0 < said[-1].n_read < N
+    store, progress = finish(tmp_path, mixed(N))
+    assert progress[0].n_resumed == said[-1].n_read
+    assert store.report.n_read == N
 
 
 def test_a_torn_tail_is_cut(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
-from support.toy_store import ToySource, toy_recipe, toys
+from support.toy_store import ToySource, change_a_byte, toy_recipe, toys
 
 from sitenet_core.data import (
     BuildOptions,
@@ -38,13 +39,6 @@ def opened(root: Path) -> PackedStore:
     return open_or_build(ToySource(toys(5)), toy_recipe(), BuildOptions(root))
 
 
-def change_a_byte(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[3] ^= 64
-    file.chmod(0o644)
-    file.write_bytes(content)
-
-
 def test_a_store_is_read_once(tmp_path: Path, read: list[str]) -> None:
     store = opened(tmp_path)
     assert read == [store.path.name]
@@ -60,6 +54,21 @@ def test_a_changed_byte_is_noticed_where_the_store_is_used(tmp_path: Path) -> No
     for _ in range(2):
         with pytest.raises(StoreError, match=rf"{FILE}; delete the folder and build"):
             opened(tmp_path)
+
+
+def test_a_changed_byte_is_noticed_although_its_time_was_set_back(
+    tmp_path: Path,
+) -> None:
+    file = opened(tmp_path).path / FILE
+    before = file.stat()
+    # Longer than the kernel's clock takes to tick.
+    time.sleep(0.05)
+    change_a_byte(file)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = file.stat()
+    assert (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
+    with pytest.raises(StoreError, match=FILE):
+        opened(tmp_path)
 
 
 def test_a_copy_and_a_touched_file_are_read_again(
