@@ -29,9 +29,7 @@ def add_parsers(commands: Commands) -> None:
     show.add_argument(
         "store", metavar="STORE", help="folder of a store, or the start of its name"
     )
-    show.add_argument(
-        "--verify", action="store_true", help="read every byte against its checksum"
-    )
+    show.add_argument("--verify", action="store_true", help="read every byte again")
     add_json(show)
     show.set_defaults(run=run_show)
 

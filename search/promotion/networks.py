@@ -15,7 +15,7 @@ from search.study.prepare import StudyData
 from search.tracking import WINNER
 from sitenet_core.bundle import bundle_from_checkpoint
 from sitenet_core.config import TrialConfig
-from sitenet_core.data import PackedStore
+from sitenet_core.data import open_verified
 from sitenet_core.errors import InfrastructureError, SiteNetError
 from sitenet_core.training import (
     EpochRecord,
@@ -67,7 +67,7 @@ class Promotion:
     def training_data(self, config: TrialConfig) -> TrainingData:
         """Return the study's crystals with the cells that `config` asks for."""
         return TrainingData(
-            store=PackedStore.open(self.data.store_of(config)),
+            store=open_verified(self.data.store_of(config)),
             split=self.data.split,
             target=self.study.config.data.target,
             train_on=self.plan.train_on,

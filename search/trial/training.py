@@ -82,13 +82,13 @@ class _Reporter:
 
 
 def _open_data(payload: SegmentPayload) -> "TrainingData":
-    from sitenet_core.data import PackedStore, load_split
+    from sitenet_core.data import load_split, open_verified
     from sitenet_core.training import TrainingData
 
     if payload.data is None:
         raise ConfigError("a training needs data, but its payload names none")
     return TrainingData(
-        store=PackedStore.open(Path(payload.data.store)),
+        store=open_verified(Path(payload.data.store)),
         split=load_split(Path(payload.data.split)),
         target=payload.data.target,
     )

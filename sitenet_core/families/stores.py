@@ -26,6 +26,7 @@ from sitenet_core.data import (
     list_stores,
     make_split,
     open_or_build,
+    open_verified,
     prototype_keys,
 )
 from sitenet_core.data.build import OnProgress
@@ -209,10 +210,10 @@ def find_store(name: str, root: Path | None = None) -> PackedStore:
 
     Raises:
         DataError: if there is none, or several.
-        StoreError: if it is damaged.
+        StoreError: if it is damaged, as `open_verified`.
     """
     if Path(name).is_dir():
-        return PackedStore.open(Path(name))
+        return open_verified(Path(name))
     folder = root or default_store_root()
     folders = folder.iterdir() if folder.is_dir() else ()
     found = sorted(p for p in folders if p.is_dir() and p.name.startswith(name))
@@ -222,7 +223,7 @@ def find_store(name: str, root: Path | None = None) -> PackedStore:
             f"{folder}: {what} with {name!r}; `sitenet data list` names them all, "
             "`sitenet data build SOURCE` makes one"
         )
-    return PackedStore.open(found[0])
+    return open_verified(found[0])
 
 
 def store_rows(root: Path | None = None) -> list[dict[str, Any]]:

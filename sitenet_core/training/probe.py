@@ -19,6 +19,7 @@ from sitenet_core.config import SplitConfig, TargetConfig, TrialConfig, merge
 from sitenet_core.data.batches import epoch_order, plan_batches
 from sitenet_core.data.split import Split
 from sitenet_core.data.store import PackedStore
+from sitenet_core.data.verification import open_verified
 from sitenet_core.errors import DataError, InfrastructureError
 from sitenet_core.families import ModelFamily, get_family
 from sitenet_core.training.fit import fit
@@ -109,7 +110,7 @@ def measure(probe: Probe) -> Measurement:
     family = get_family(probe.config["family"])
     changes = {"training": {"epochs": probe.epochs + 1}}
     config = family.Config.model_validate(merge(probe.config, changes))
-    store = PackedStore.open(probe.store)
+    store = open_verified(probe.store)
     rows = chosen_rows(family, config, store, probe)
     smallest = rows[[int(np.argmin(store.sizes(family.schema[-1].scope)[rows]))]]
     _marks(config, store, smallest, probe)
