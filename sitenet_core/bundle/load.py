@@ -124,7 +124,7 @@ def _network(
             f"{path}: is not the file that {HEADER_FILE} was written for (its SHA-256 "
             "differs); restore the bundle"
         )
-    # However large a crystal is, it is predicted in bounded memory.
+    # That of the CPU, where the network is; a `Predictor` on a GPU sets another.
     budget = family.micro_batch(config, None).budget
     meta = ModelMeta(header.target, header.n_targets, pair_budget=budget)
     # The first weights are thrown away: they must not use up the caller's randomness.

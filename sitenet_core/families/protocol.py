@@ -50,6 +50,14 @@ class Compilable(Protocol):
         ...
 
 
+@runtime_checkable
+class Budgeted(Protocol):
+    """A module that works in parts on what is above a budget."""
+
+    pair_budget: int | None
+    """As in `ModelMeta`; may be changed between two batches."""
+
+
 class Batch(Protocol):
     """Crystals as tensors; concrete families add their fields."""
 
@@ -84,7 +92,10 @@ class Cost:
 
 
 class ModelFamily(Protocol):
-    """Five members: featurise, collate, build, Config, cost; and their declarations."""
+    """How structures become arrays, arrays a batch and a configuration a module.
+
+    Besides, what the platform asks of them: declarations, sizes of batches, cost.
+    """
 
     name: str
     """What `family:` says in YAML."""

@@ -14,6 +14,7 @@ from sitenet_core.data.batches import plan_groups
 from sitenet_core.data.conform import conform
 from sitenet_core.data.schema import FeatureArrays
 from sitenet_core.families import batch_of
+from sitenet_core.families.protocol import Budgeted
 from sitenet_core.training.machine import DeviceChoice, choose_device
 from sitenet_core.training.memory import is_out_of_memory
 from sitenet_core.training.residence import group_size, torch_device
@@ -48,6 +49,9 @@ class Predictor:
         self._device = torch_device(chosen)
         self._network = bundle.network.to(self._device)
         self._micro = group_size(bundle.family, bundle.config, chosen, None)
+        if isinstance(self._network, Budgeted):
+            # However large a crystal is, it is predicted in the memory of the device.
+            self._network.pair_budget = self._micro.budget
         self._settings = bundle.family.settings(bundle.config)
         self._undecorated = bundle.header.data.oxidation_states is False
         self._told = False
