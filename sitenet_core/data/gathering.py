@@ -114,9 +114,8 @@ def resident_bytes(store: PackedStore, names: Sequence[str]) -> int:
 
 
 def _resident(array: np.ndarray, device: torch.device) -> Tensor:
-    # The files are mapped read-only; a copy is made in any case.
-    host = torch.from_numpy(np.array(array) if device.type == "cpu" else array.copy())
-    moved = host.to(device)
+    # The files are mapped read-only, which torch does not take.
+    moved = torch.from_numpy(array.copy()).to(device)
     if moved.dtype is not torch.uint16:
         return moved
     # torch indexes no unsigned type of two bytes.

@@ -88,6 +88,11 @@ def test_gathered_crystals_are_copies(store: PackedStore) -> None:
     assert store.array("pair_distance").max() != 7.0
 
 
+def test_resident_arrays_are_copies(store: PackedStore) -> None:
+    resident(store).arrays["pair_distance"].fill_(7.0)
+    assert store.array("pair_distance").max() != 7.0
+
+
 def test_no_crystals_are_gathered_as_none() -> None:
     ragged = pack_records([], FAMILY.schema, FAMILY.inputs)
     assert ragged.n_crystals == 0
