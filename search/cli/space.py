@@ -26,8 +26,9 @@ def add_parsers(commands: Commands) -> None:
         "--store",
         metavar="STORE",
         help="also forecast memory and time per epoch on this packed store (folder, or "
-        "start of its name; `sitenet data build SOURCE` makes one); the first time, "
-        "the machine is measured for a minute or two",
+        "start of its name; `sitenet data build SOURCE` makes one), for one CPU "
+        "thread or the GPU; the first time, the machine is measured for a minute or "
+        "two",
     )
     add_json(check)
     check.set_defaults(run=run_check)

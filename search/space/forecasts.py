@@ -14,6 +14,7 @@ from sitenet_core.training.calibrating import Calibrating, calibrated
 from sitenet_core.training.calibration import Calibration
 from sitenet_core.training.checks import check_store
 from sitenet_core.training.forecast import Forecast, forecast, store_sizes
+from sitenet_core.training.machine import Device
 
 _SAMPLES = 32
 _MIB = 2**20
@@ -30,14 +31,22 @@ class ForecastRow:
     seconds_per_epoch: float
     process_bytes: int
     """What a process has before its first step."""
+    device: Device
+    """What a training runs on; the time is for this."""
+    threads: int
+    """Threads of a training on the CPU; the time is for as many."""
 
     def line(self) -> str:
         """Return it for a terminal."""
         memory = (self.peak_bytes + self.process_bytes) / _MIB
         return (
             f"{self.case}: {memory:,.0f} MiB ({self.peak_bytes / _MIB:,.0f} above "
-            f"imports), {self.seconds_per_epoch:,.1f} s per epoch"
+            f"imports), {self.seconds_per_epoch:,.1f} s per epoch {self._where()}"
         )
+
+    def _where(self) -> str:
+        threads = f"{self.threads} CPU thread{'s' * (self.threads != 1)}"
+        return f"on the GPU with {threads}" if self.device == "gpu" else f"on {threads}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data for JSON."""
@@ -67,7 +76,9 @@ def space_forecast(
     calibration = calibrated(family, store, options)
     sizes = store_sizes(family, store)
     found = [forecast(config, sizes, calibration) for config in configs]
-    rows = [_row(f"preset {space.preset}", found[0], calibration)]
+    case = f"preset {space.preset}"
+    peak_bytes, seconds = found[0].peak_bytes, found[0].seconds_per_epoch
+    rows = [_row(case, peak_bytes, seconds, calibration)]
     return rows + _range(found[1:], calibration)
 
 
@@ -76,17 +87,21 @@ def _range(found: Sequence[Forecast], calibration: Calibration) -> list[Forecast
     seconds = sorted(one.seconds_per_epoch for one in found)
     cases = {"lowest": 0, "median": len(found) // 2, "highest": len(found) - 1}
     return [
-        ForecastRow(
-            f"{case} of {len(found)} samples",
-            peaks[index],
-            seconds[index],
-            calibration.process_bytes,
+        _row(
+            f"{case} of {len(found)} samples", peaks[index], seconds[index], calibration
         )
         for case, index in cases.items()
     ]
 
 
-def _row(case: str, found: Forecast, calibration: Calibration) -> ForecastRow:
+def _row(
+    case: str, peak_bytes: int, seconds: float, calibration: Calibration
+) -> ForecastRow:
     return ForecastRow(
-        case, found.peak_bytes, found.seconds_per_epoch, calibration.process_bytes
+        case=case,
+        peak_bytes=peak_bytes,
+        seconds_per_epoch=seconds,
+        process_bytes=calibration.process_bytes,
+        device=calibration.machine.device,
+        threads=calibration.machine.threads,
     )

@@ -22,6 +22,7 @@ from search.journal import Journal, SessionEnded, SessionStarted, StudyCreated
 from search.space.loading import shipped_spaces
 from search.study import StudyFolder, load_study, study_summary
 from search.study.resolve import save_study, study_digest
+from sitenet_core.data import PackedStore
 from sitenet_core.features.elements import imputed
 from sitenet_core.training import FitOptions, FitResult, fit
 from sitenet_core.training.probe import Measurement, Probe
@@ -107,9 +108,23 @@ def test_a_changed_byte_of_a_store_is_found(sitenet: Sitenet, tmp_path: Path) ->
     content[0] ^= 1
     file.chmod(0o644)
     file.write_bytes(content)
-    answer = sitenet("data", "show", folder, "--verify")
-    assert answer.code == 3
-    assert file.name in answer.err
+    for more in ((), ("--verify",)):
+        answer = sitenet("data", "show", folder, *more)
+        assert answer.code == 3
+        assert file.name in answer.err
+
+
+def test_a_store_is_read_again_where_that_is_asked_for(
+    sitenet: Sitenet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_salts(tmp_path / "set", n=2)
+    folder = sitenet("data", "build", "set", "--json").json["folder"]
+    read: list[Path] = []
+    monkeypatch.setattr(PackedStore, "verify", lambda store: read.append(store.path))
+    assert sitenet("data", "show", folder).code == 0
+    assert read == []
+    assert sitenet("data", "show", folder, "--verify").code == 0
+    assert read == [Path(folder)]
 
 
 def test_without_a_store_the_list_says_how_to_make_one(sitenet: Sitenet) -> None:
@@ -154,9 +169,13 @@ def test_a_space_is_forecast_on_a_store(
     assert preset["case"].startswith("preset ")
     for key in ("peak_bytes", "seconds_per_epoch"):
         assert 0 < lowest[key] <= median[key] <= highest[key]
+    (probe, *_) = measured
+    for row in answer.json["forecast"]:
+        assert (row["device"], row["threads"]) == (probe.device, probe.threads)
     text = sitenet(*arguments)
     assert (text.code, text.err, len(measured)) == (0, "", 7)
-    assert "s per epoch" in text.out.splitlines()[-1]
+    for line in text.out.splitlines()[-4:]:
+        assert re.search(r" s per epoch on (the GPU with )?1 CPU thread$", line)
 
 
 def test_a_forecast_needs_a_store_of_the_cells_of_the_space(
