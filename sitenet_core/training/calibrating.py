@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from sitenet_core.config import TrialConfig, merge
+from sitenet_core.data.schema import CRYSTAL
 from sitenet_core.data.store import PackedStore
 from sitenet_core.families import ModelFamily
 from sitenet_core.training.calibration import (
@@ -24,6 +26,10 @@ from sitenet_core.training.probe import Measurement, Probe, chosen_rows, measure
 from sitenet_core.training.residence import free_memory
 
 _PROCESSOR = Path("/proc/cpuinfo")
+_DIGITS = 16
+"""Of a digest that are kept."""
+_MADE_UP = (1, 30, 7000)
+"""Sizes of crystals whose costs tell one way of counting from another."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,9 @@ def calibrated(
 def calibration_path(root: Path, machine: Machine) -> Path:
     """Return the file of a machine's calibration below the folder of stores."""
     text = json.dumps(asdict(machine), sort_keys=True)
-    return root / f"calibration-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    return (
+        root / f"calibration-{hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]}.json"
+    )
 
 
 def this_machine(family: ModelFamily, options: Calibrating) -> Machine:
@@ -74,7 +82,23 @@ def this_machine(family: ModelFamily, options: Calibrating) -> Machine:
         device_name=torch.cuda.get_device_name() if on_gpu else _processor(),
         threads=options.threads,
         torch=torch.__version__,
+        counts=counts_digest(family),
     )
+
+
+def counts_digest(family: ModelFamily) -> str:
+    """Return a digest of what the family's probes cost on a few made-up crystals."""
+    names = [s.name for s in family.schema if s.scope == CRYSTAL and not s.shape]
+    sizes = dict.fromkeys(names, np.array(_MADE_UP))
+    counted = hashlib.sha256()
+    for changes in family.probes:
+        config = family.Config.from_preset("paper", dict(changes))
+        for in_parts in (False, True):
+            found = asdict(family.cost(sizes, config, in_parts=in_parts))
+            for name, values in sorted(found.items()):
+                digits = [f"{value:.9e}" for value in np.ravel(values)]
+                counted.update(json.dumps([name, digits]).encode())
+    return counted.hexdigest()[:_DIGITS]
 
 
 def probe_configs(family: ModelFamily, store: PackedStore) -> list[TrialConfig]:

@@ -11,8 +11,8 @@ import numpy as np
 from sitenet_core.errors import DataError
 from sitenet_core.training.machine import Device
 
-FORMAT = 1
-"""Raised whenever the counts of a family or the meaning of a field change."""
+FORMAT = 2
+"""Raised whenever the meaning of a field changes; `Machine.counts` is of the counts."""
 _STATES = 32
 """Bytes of a parameter: weight, gradient, two moments, and their copies for a
 checkpoint and for the best weights so far."""
@@ -57,6 +57,8 @@ class Machine:
     device_name: str
     threads: int
     torch: str
+    counts: str
+    """Digest of what the family counts; other counts need other coefficients."""
 
 
 @dataclass(frozen=True)

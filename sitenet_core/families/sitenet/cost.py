@@ -13,12 +13,9 @@ import numpy as np
 from sitenet_core.families.protocol import Cost
 from sitenet_core.families.sitenet.config import SiteNetConfig
 from sitenet_core.models.sitenet.config import ModelSection
+from sitenet_core.models.sitenet.sizes import CACHED_PAIRS, LANES
 
 _BYTES_PER_NUMBER = 4
-_LANES = 16
-"""Rows before mish are filled up to a multiple of these columns."""
-_CHUNK = 2048
-"""Pairs that a CPU works on together."""
 _PASSES = 3
 """Forward, and twice as much for the two products of the backward pass."""
 _PASSES_AGAIN = 4
@@ -28,6 +25,8 @@ _PAIR_NUMBERS = 24
 _LEFT_BEHIND = 90
 """More of them where batch norm goes over its pairs in parts: its passes for statistics
 leave that much unused in the heap (measured, whatever the widths)."""
+_AT_ONCE = 0.5
+"""Of the numbers that a chunk takes in all units of a block: what is there at once."""
 _WORK = {"layer": 1.0, "none": 0.65, "batch": 0.85}
 """Mish and norm of a number, forward and backward, against layer norm's kernel."""
 _MOMENTS = 0.6
@@ -80,7 +79,8 @@ def cost(
         np.atleast_1d(sum(n * getattr(load, name) for n, load in rows))
         for name in ("kept", "products", "numbers")
     )
-    chunk = _CHUNK * sum(unit.chunk for unit in units) / model.attention_blocks
+    of_block = sum(unit.chunk for unit in units) / model.attention_blocks
+    chunk = _AT_ONCE * CACHED_PAIRS * of_block
     return Cost(
         bytes=_BYTES_PER_NUMBER * kept,
         flops=2 * products,
@@ -115,7 +115,7 @@ class _Unit:
         """Numbers kept: rows before mish, the result, and what the norm keeps."""
         padded, statistics = _padded(self.width), 2 * (self.norm == "layer")
         # Each chunk has a copy of a weight that is filled up.
-        copied = self.inputs * padded / _CHUNK if padded > self.width else 0
+        copied = self.inputs * padded / CACHED_PAIRS if padded > self.width else 0
         return padded + self.stored * self.width + statistics + copied
 
     @property
@@ -240,4 +240,4 @@ def _crystal_load(model: ModelSection) -> _Load:
 
 
 def _padded(width: int) -> int:
-    return -(-width // _LANES) * _LANES
+    return -(-width // LANES) * LANES

@@ -22,10 +22,7 @@ from sitenet_core.models.sitenet.layers import Chain, LayerUnit
 from sitenet_core.models.sitenet.norms import RowWeights, Statistics, WeightedBatchNorm
 from sitenet_core.models.sitenet.pooling import make_pooling
 from sitenet_core.models.sitenet.ragged import at_least_float32
-
-CACHED_PAIRS = 4096
-"""Pairs that a CPU works on together: their rows, a few hundred numbers each, stay in
-its second and third cache from one operation to the next."""
+from sitenet_core.models.sitenet.sizes import CACHED_PAIRS
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from sitenet_core.training.probe import (
     measure_apart,
 )
 
-MACHINE = Machine("sitenet", 2, "cpu", "a processor", 1, "2.0")
+MACHINE = Machine("sitenet", 2, "cpu", "a processor", 1, "2.0", "c0")
 WORK = (1e-11, 4e-9, 3e-3, 5e-3)
 BYTES = (1.1, 3e7)
 SMALL = Amounts(10, 20, 1e11, 1e9, 1e8, 100_000)
@@ -123,8 +123,9 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:
     [
         ("{", "Expecting"),
         ("[]", "list indices"),
-        ('{"format": 0}', "format 0 instead of 1"),
-        ('{"format": 1}', "machine"),
+        ('{"format": 0}', "format 0 instead of 2"),
+        ('{"format": 1}', "format 1 instead of 2"),
+        ('{"format": 2}', "machine"),
     ],
 )
 def test_a_damaged_calibration_is_refused(
@@ -214,6 +215,20 @@ def test_a_machine_is_calibrated_once(store: PackedStore, tmp_path: Path) -> Non
     calibrated(family, store, replace(options, threads=2))
     assert len(asked) == 2 * count
     assert {probe.threads for probe in asked} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("constant", "value"),
+    [("CACHED_PAIRS", 2048), ("LANES", 8), ("_MOMENTS", 0.7), ("_LEFT_BEHIND", 80)],
+)
+def test_other_counts_are_calibrated_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, constant: str, value: float
+) -> None:
+    family, options = get_family("sitenet"), Calibrating(tmp_path)
+    before = calibration_path(tmp_path, this_machine(family, options))
+    assert calibration_path(tmp_path, this_machine(family, options)) == before
+    monkeypatch.setattr(f"sitenet_core.families.sitenet.cost.{constant}", value)
+    assert calibration_path(tmp_path, this_machine(family, options)) != before
 
 
 def test_a_calibration_is_no_store(tmp_path: Path) -> None:

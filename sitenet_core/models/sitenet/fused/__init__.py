@@ -7,8 +7,9 @@ operations, which compute the same and are their oracle in the tests.
 from sitenet_core.models.sitenet.fused.attention import fused_attention
 from sitenet_core.models.sitenet.fused.batch import fused_affine, fused_moments
 from sitenet_core.models.sitenet.fused.projection import fused_projection
-from sitenet_core.models.sitenet.fused.sites import LANES, Scale, SiteParts, can_fuse
+from sitenet_core.models.sitenet.fused.sites import Scale, SiteParts, can_fuse
 from sitenet_core.models.sitenet.fused.unit import fused_unit
+from sitenet_core.models.sitenet.sizes import LANES
 
 __all__ = [
     "LANES",

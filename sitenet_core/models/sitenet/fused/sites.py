@@ -5,10 +5,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-LANES = 16
-"""Numbers in the widest vector register: a matrix product whose result has a multiple
-of these columns is up to a third faster."""
-
 
 class SiteParts(NamedTuple):
     """The parts of a linear layer on bonds that are computed once per site."""
