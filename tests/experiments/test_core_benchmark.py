@@ -1,6 +1,7 @@
 """The benchmark of the model core, on a few small crystals and without meaning."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.benchmarks.core import build_full_set, report, run
+from experiments.benchmarks.core.measures import measures
 from experiments.benchmarks.core.medians import Medians
-from experiments.benchmarks.core.plan import TUNED, Job, all_jobs
+from experiments.benchmarks.core.plan import SHIPPED, TUNED, Job, all_jobs, step_name
 from experiments.benchmarks.core.setup import Setup, quick
 from experiments.benchmarks.core.tables import Measure
 
@@ -85,7 +87,8 @@ def test_the_report_has_every_measure_beside_floor_and_aim(out: Path) -> None:
         "| 1e-10 | – |"
         in measured["gradients against the dense oracle, float64, unmerged"]
     )
-    assert "| 5 ms | 2.5 ms |" in measured["features at 500 atoms, mean per structure"]
+    reading_apart = "features at 500 atoms, mean per structure, reading apart"
+    assert "| 5 ms | 2.5 ms |" in measured[reading_apart]
     assert "not measured" in measured["all of `mp_gap_full`, two workers"]
     assert (out / "growth.svg").stat().st_size > 1000
     content = json.loads((out / "manifest.json").read_text())
@@ -101,6 +104,64 @@ def test_predictions_and_gradients_equal_the_dense_network(out: Path) -> None:
             value = medians.of(f"accuracy/{kind}/12 atoms", f"{what}_relative")
             assert value is not None
             assert value < bound
+
+
+def test_single_precision_is_measured_with_the_kernels_and_without(out: Path) -> None:
+    medians = Medians.read(out / "results.json")
+    for merging in ("unmerged", "merged"):
+        fused, plain = (
+            medians.last(f"accuracy/{way} {merging}/12 atoms")
+            for way in ("fused", "plain")
+        )
+        keys = ("predictions_relative", "gradients_relative")
+        for key in keys:
+            assert 0 < fused[key] < 1e-4
+            assert 0 < plain[key] < 1e-4
+        assert any(fused[key] != plain[key] for key in keys)
+
+
+def test_half_precision_differs_as_much_as_its_digits(out: Path) -> None:
+    medians = Medians.read(out / "results.json")
+    for kind, bounds in (("bf16", (1e-4, 0.1)), ("fp16", (1e-5, 0.02))):
+        found = medians.last(f"accuracy/{kind}/12 atoms")
+        assert bounds[0] < found["gradients_l2"] < bounds[1]
+
+
+def test_a_cold_start_has_an_empty_cache_of_kernels(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folders: list[str] = []
+
+    def process(*_: object, env: dict[str, str], **__: object) -> Any:
+        folder = env.get("NUMBA_CACHE_DIR", "")
+        folders.append(folder)
+        assert not folder or not any(Path(folder).iterdir())
+        return subprocess.CompletedProcess([], 0, stdout="{}")
+
+    monkeypatch.setattr(subprocess, "run", process)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    setup = Setup(work=tmp_path, data=tmp_path)
+    for cold in (False, True, True):
+        run.in_own_process(setup, Job("x", "start", {}, cold=cold))
+    assert folders[0] == ""
+    assert len(set(folders)) == len(folders)
+    assert not any(Path(folder).exists() for folder in folders if folder)
+
+
+def test_rows_name_the_faster_step_and_scaling_with_threads(tmp_path: Path) -> None:
+    setup = Setup(work=tmp_path, data=tmp_path)
+    seconds = {"ours": 4.0, "ours_compiled": 3.0, "dense": 30.0}
+    runs: dict[str, list[dict[str, Any]]] = {
+        step_name(who, SHIPPED, 500, setup.sites): [{"cpu_seconds": value}]
+        for who, value in seconds.items()
+    }
+    runs["threads/500 atoms"] = [{"wall_seconds_1": 3.0, "wall_seconds_2": 2.0}]
+    rows = {m.what: m for m in measures(setup, Medians(runs), Medians({}))}
+    assert rows[
+        "step at 500 atoms, dense ÷ ours (compiled), malloc shipped"
+    ].found == pytest.approx(10.0)
+    scaling = rows["wall time of a step at 500 atoms (eager), 1 thread ÷ 2 threads"]
+    assert scaling.row()[1:] == ["–", "–", "1.5×", "–"]
 
 
 def test_dense_and_ours_step_through_the_same_crystals(out: Path) -> None:
@@ -123,14 +184,14 @@ def test_a_run_goes_on_where_it_was_and_repeats_what_failed(
 
     def runner(_: Setup, job: Job) -> dict[str, Any]:
         called.append(job.name)
-        if job.module == "start" and job.name not in tried:
+        if job.name.startswith("start/") and job.name not in tried:
             tried.add(job.name)
             return {"error": "no luck"}
         return {"cpu_seconds": 1.0}
 
     plan, jobs = run.Plan(tmp_path, repetitions=2), all_jobs(setup)
     run.measure_all(setup, plan, runner)
-    failed = [name for name, job in jobs.items() if job.module == "start"]
+    failed = [name for name in jobs if name.startswith("start/")]
     once = [name for name, job in jobs.items() if job.once]
     assert failed
     assert once
@@ -141,7 +202,7 @@ def test_a_run_goes_on_where_it_was_and_repeats_what_failed(
     called.clear()
     run.measure_all(setup, plan, runner)
     assert called == []
-    run.measure_all(setup, run.Plan(tmp_path, 3, ("start", "cell/12")), runner)
+    run.measure_all(setup, run.Plan(tmp_path, 3, ("start/", "cell/12")), runner)
     assert called == failed
 
 

@@ -21,6 +21,7 @@ def content(*ratios: tuple[float, float]) -> dict[str, Any]:
         for time, memory in ratios
     ]
     known = {"max_atoms": 500, "seed": 0, "commit": "0" * 40, "processor": "any"}
+    known["crystals"] = 60
     return {**known, "configurations": rows}
 
 
@@ -28,6 +29,7 @@ def test_the_report_counts_forecasts_within_the_bounds() -> None:
     text = report(content((1.0, 1.0), (1.29, 0.81), (0.71, 1.19), (1.31, 0.79)))
     assert "memory within 20%: 3 of 4" in text
     assert "time within 30%: 3 of 4" in text
+    assert "a few batches of at least 60 crystals" in text
     assert "| layer | 2 | 3 | 30, 16 | 1 x 225 | mean | 2.62 | 2.00 | 1.31 |" in text
 
 

@@ -1,7 +1,10 @@
-"""Predictions and gradients against the dense network, and those of half precision."""
+"""Predictions and gradients against the dense network, by precision and path."""
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
+from unittest.mock import patch
 
 from support.dense_sitenet import DenseSiteNet, copied_weights
 from torch import Tensor, nn
@@ -15,33 +18,69 @@ from experiments.benchmarks.core.ours import (
 )
 from experiments.benchmarks.core.setup import Setup
 from experiments.benchmarks.core.stepper import precision
+from sitenet_core.models.sitenet.fused import can_fuse
 from sitenet_core.training.module import TrainingModule
 
 Gradients = Mapping[str, Tensor]
+_HALVES = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
+_SCALE = 2.0**16
 
 
 def measure(setup: Setup, arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the largest relative differences on a briefly trained network.
 
-    `kind` is `unmerged` or `merged` (ours in float64 against the dense network in
-    float64) or `bf16` (the same weights in both precisions, merged).
+    Of `kind`: `unmerged` and `merged` are ours in float64, `fused …` in float32 with
+    the fused kernels and `plain …` in float32 with torch's own operations, all of the
+    same weights and against the dense network in float64. `bf16` and `fp16` are merged,
+    against the same in float32.
     """
     kind, limit, sites = (arguments[k] for k in ("kind", "limit", "sites"))
     network = _trained(setup, limit, sites)
-    config = configuration(setup, limit, merged=kind != "unmerged")
+    config = configuration(setup, limit, merged=not kind.endswith("unmerged"))
     batch = whole_batch(first_batch(setup, config, sites))
-    if kind == "bf16":
-        reference = _results(network, batch, "32", setup)
-        found = _results(network, batch, "bf16-mixed", setup)
-        return _differences(found, reference)
-    found = _results(network.double(), batch, "32", setup)
+    if kind in _HALVES:
+        return _of_half(setup, network, batch, _HALVES[kind])
+    if kind in ("unmerged", "merged"):
+        network.double()
+    with torchs_own_operations() if kind.startswith("plain") else nullcontext():
+        found = _results(network, batch, "32", setup)
     plain = configuration(setup, limit, merged=False)
     dense_batch = whole_batch(first_batch(setup, plain, sites))
     # after a forward pass, which shortens the embedding's rows in place
-    weights = copied_weights(network)
+    weights = copied_weights(network.double())
     dense = DenseSiteNet(plain.model, weights, training=True)
     leaves = {k: v for k, v in weights.items() if v.requires_grad}
     return _differences(found, _collect(dense, dense_batch, leaves))
+
+
+def _of_half(setup: Setup, network: nn.Module, batch: Any, name: str) -> dict[str, Any]:
+    """Compare half precision with float32.
+
+    Scaled as training's gradient scaler does, from 2^16 down until all is finite.
+    """
+    reference = _results(network, batch, "32", setup)
+    scale = _SCALE if name == "16-mixed" else 1.0
+    found = _results(network, batch, name, setup, scale)
+    while not _finite(found) and scale > 1:
+        scale /= 2
+        found = _results(network, batch, name, setup, scale)
+    return {**_differences(found, reference), "loss_scale": scale}
+
+
+def _finite(found: tuple[Tensor, Gradients]) -> bool:
+    return all(bool(v.isfinite().all()) for v in (found[0], *found[1].values()))
+
+
+@contextmanager
+def torchs_own_operations() -> Iterator[None]:
+    """Keep the fused kernels from being used."""
+    package = "sitenet_core.models.sitenet."
+    users = [m for name, m in sys.modules.items() if name.startswith(package)]
+    with ExitStack() as stack:
+        for module in users:
+            if getattr(module, "can_fuse", None) is can_fuse:
+                stack.enter_context(patch.object(module, "can_fuse", lambda _: False))
+        yield
 
 
 def _trained(setup: Setup, limit: int, sites: int) -> nn.Module:
@@ -61,7 +100,7 @@ def _trained(setup: Setup, limit: int, sites: int) -> nn.Module:
 
 
 def _results(
-    network: nn.Module, batch: Any, name: str, setup: Setup
+    network: nn.Module, batch: Any, name: str, setup: Setup, scale: float = 1.0
 ) -> tuple[Tensor, Gradients]:
     network.zero_grad(set_to_none=True)
 
@@ -70,18 +109,24 @@ def _results(
             result: Tensor = network(batch)
         return result
 
-    return _collect(call, batch, dict(network.named_parameters()))
+    return _collect(call, batch, dict(network.named_parameters()), scale)
 
 
 def _collect(
-    function: Callable[[Any], Tensor], batch: Any, leaves: dict[str, Tensor]
+    function: Callable[[Any], Tensor],
+    batch: Any,
+    leaves: dict[str, Tensor],
+    scale: float = 1.0,
 ) -> tuple[Tensor, Gradients]:
-    """Return predictions, and the gradients of their weighted sum."""
+    """Return predictions, and the gradients of their weighted sum.
+
+    Until they have reached the weights, the gradients are `scale` times as large.
+    """
     predicted = function(batch)
     # weights that differ, so that errors of crystals do not cancel
     weights = 1 + batch.targets.to(predicted.dtype)
-    (weights * predicted).sum().backward()
-    gradients = {k: v.grad.clone() for k, v in leaves.items() if v.grad is not None}
+    (scale * weights * predicted).sum().backward()
+    gradients = {k: v.grad / scale for k, v in leaves.items() if v.grad is not None}
     return predicted.detach(), gradients
 
 

@@ -137,7 +137,9 @@ def report(content: dict[str, Any]) -> str:
         f"{len(rows)} configurations of `{SPACE}` at {content['max_atoms']} atoms, "
         f"seed {content['seed']}, commit {content['commit'][:10]}, "
         f"{content['processor']}, one thread, processor seconds; memory is above "
-        "what imports and a step on one crystal need."
+        "what imports and a step on one crystal need. Measured are a few batches of at "
+        f"least {content['crystals']} crystals together; `epoch s` is the forecast "
+        "scaled up to the whole store and was not measured."
     )
     return "\n".join(
         [

@@ -14,6 +14,17 @@ OURS = ("ours", "ours_compiled")
 GROWTH = 4
 """Batches in one where growth is measured, so that its groups are full."""
 KINDS = ("eager", "compiled")
+ACCURACIES = (
+    "unmerged",
+    "merged",
+    "fused unmerged",
+    "fused merged",
+    "plain unmerged",
+    "plain merged",
+    "bf16",
+    "fp16",
+)
+"""Ways of computing whose results are compared, see `accuracy.measure`."""
 _STEPS = {"ours": 3, "ours_compiled": 3}
 """Steps measured in one process; others take one, since they take long."""
 
@@ -30,6 +41,8 @@ class Job:
     malloc: str = SHIPPED
     once: bool = False
     """The result does not scatter, or takes long: measured once."""
+    cold: bool = False
+    """The kernels are compiled in it, since numba's cache is an empty folder."""
 
 
 def implementations(setup: Setup) -> tuple[str, ...]:
@@ -49,10 +62,7 @@ def all_jobs(setup: Setup) -> dict[str, Job]:
     jobs = _steps(setup) + _curve(setup)
     if setup.device == "cpu":
         jobs += _accuracy(setup) + _features(setup) + _memory(setup)
-        jobs += [
-            Job(f"start/{limit} atoms", "start", {"limit": limit})
-            for limit in setup.limits
-        ]
+        jobs += _starts(setup) + _threads(setup)
     jobs += _fits(setup)
     return {job.name: job for job in jobs}
 
@@ -95,7 +105,32 @@ def _accuracy(setup: Setup) -> list[Job]:
             once=True,
         )
         for limit, sites in setup.accuracy
-        for kind in ("unmerged", "merged", "bf16")
+        for kind in ACCURACIES
+    ]
+
+
+def cold_name(limit: int) -> str:
+    """Return the name of a trial's start whose kernels are compiled."""
+    return f"start cold/{limit} atoms"
+
+
+def _starts(setup: Setup) -> list[Job]:
+    jobs = [
+        Job(f"start/{limit} atoms", "start", {"limit": limit}) for limit in setup.limits
+    ]
+    limit = max(setup.limits)
+    cold = Job(cold_name(limit), "start", {"limit": limit}, once=True, cold=True)
+    return [*jobs, cold]
+
+
+def threads_name(limit: int) -> str:
+    """Return the name of a step with one and with two threads."""
+    return f"threads/{limit} atoms"
+
+
+def _threads(setup: Setup) -> list[Job]:
+    return [
+        Job(threads_name(limit), "threads", {"limit": limit}) for limit in setup.limits
     ]
 
 

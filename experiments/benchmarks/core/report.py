@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks.core import tables
-from experiments.benchmarks.core.measures import measures
+from experiments.benchmarks.core.measures import LARGEST_GROWTH, measures
 from experiments.benchmarks.core.medians import Medians
 from experiments.benchmarks.core.plan import KINDS, SHIPPED, fit_name, step_name
 from experiments.benchmarks.core.plots import plot_growth
@@ -35,6 +35,7 @@ def write_report(setup: Setup, out: Path) -> None:
         machine=f"{content['hardware']['processor']}, {content['hardware']['gpu']}",
         commits=", ".join(commit[:10] for commit in content["commits"]),
         facts=", ".join(f"{k} {v}" for k, v in facts.items() if k.startswith("n_")),
+        growth=LARGEST_GROWTH,
         measures=tables.markdown(["measure", "floor", "aim", "found", "reached"], rows),
         steps=tables.steps(setup, medians),
         epoch=_epoch(setup, medians),
@@ -43,6 +44,8 @@ def write_report(setup: Setup, out: Path) -> None:
         stages=tables.stages(setup, medians),
         accuracy=tables.accuracy(setup, medians),
         memory=tables.memory(setup, medians),
+        starts=tables.starts(setup, medians),
+        threads=tables.threads(setup, medians),
     )
     (out / "report.md").write_text(text, encoding="utf-8")
 
@@ -109,18 +112,38 @@ store need. The batch at the largest supercell: {facts}.
 
 ## Measures
 {measures}
+*Ours* in a ratio is the faster of eager and compiled, named in its row. Memory at one
+pair budget is to be flat: up to {growth:g} times counts as that, a bound of our own.
+Milliseconds of features begin with a structure that has been read; reading stands
+beside them under *Features*. Forecasts of the cost model are checked by `cost_model.py`
+on a few batches per configuration; whole epochs are the same forecast scaled up, and
+are not measured.
+
 ## One training step
 {steps}
 {epoch}
 ## Through `fit`, and the loader
 {fits}
+## One and two threads
+The eager step, in wall time; both numbers of threads take turns in one process.
+
+{threads}
+## Trial start
+Wall seconds after the imports. The first step imports numba and loads the kernels of
+the fused path from numba's cache; in the last row the cache is an empty folder, so that
+it compiles them.
+
+{starts}
 ## How cost grows
 ![seconds and memory against pairs](growth.svg)
 
 ## Accuracy
 {accuracy}
-*unmerged*, *merged*: ours in float64 against the dense network in float64. *bf16*: ours
-with `training.precision: bf16-mixed` against ours in float32. Briefly trained weights.
+Briefly trained weights. Against the dense network in float64: *unmerged*, *merged* are
+ours in float64, *fused …* ours in float32 with the fused kernels, as training computes
+on a CPU, *plain …* ours in float32 with torch's own operations. Against ours in
+float32, merged: *bf16*, *fp16* are the arithmetic of `training.precision: bf16-mixed`
+and `16-mixed` by autocast on a CPU, *fp16* with the loss scaled as training scales it.
 
 ## Memory
 {memory}

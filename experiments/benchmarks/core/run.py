@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,14 +106,16 @@ def measure_all(setup: Setup, plan: Plan, runner: Runner) -> None:
 def in_own_process(setup: Setup, job: Job) -> dict[str, Any]:
     """Return the result of `job` from a fresh process, or its last line as `error`."""
     arguments = [job.module, str(setup.work), json.dumps(job.arguments)]
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.benchmarks.core.job", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env=_environment(job),
-    )
+    with tempfile.TemporaryDirectory() as empty:
+        cache = {"NUMBA_CACHE_DIR": empty} if job.cold else {}
+        done = subprocess.run(
+            [sys.executable, "-m", "experiments.benchmarks.core.job", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            env=_environment(job) | cache,
+        )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
         named = [line for line in lines if _EXCEPTION.match(line)] or lines

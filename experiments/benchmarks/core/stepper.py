@@ -28,6 +28,8 @@ from sitenet_core.training.module import TrainingModule
 
 IMPLEMENTATIONS = ("ours", "ours_compiled", "dense", "published")
 CLIP = 1.0
+HALVES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+"""By training's name of a precision, what pairs are computed in."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,6 @@ def _moved(batch: Any, device: str) -> Any:
 
 def precision(setup: Setup, name: str) -> AbstractContextManager[Any]:
     """Return the arithmetic that training uses for `training.precision: NAME`."""
-    if name != "bf16-mixed":
+    if name not in HALVES:
         return nullcontext()
-    return torch.autocast(torch.device(setup.device).type, dtype=torch.bfloat16)
+    return torch.autocast(torch.device(setup.device).type, dtype=HALVES[name])

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 from experiments.benchmarks.core.medians import Medians
 from experiments.benchmarks.core.plan import (
+    ACCURACIES,
     GROWTH,
     KINDS,
     OURS,
     SHIPPED,
     VARIANTS,
+    cold_name,
     fit_name,
     implementations,
+    threads_name,
 )
 from experiments.benchmarks.core.plan import step_name as named
 from experiments.benchmarks.core.setup import Setup
@@ -21,23 +24,24 @@ GIB, MIB, KB = 2**30, 2**20, 1e3
 
 @dataclass(frozen=True)
 class Measure:
-    """One line of the issue's table."""
+    """One line of the table of measures."""
 
     what: str
     found: float | None
-    floor: float
+    floor: float | None
+    """None where nothing is demanded: the number is there to be seen."""
     aim: float | None
     unit: str
     more_is_better: bool = False
 
     def row(self) -> list[str]:
         """Return the cells: measure, floor, aim, found, verdict."""
-        aim = "–" if self.aim is None else self._shown(self.aim)
         found = "not measured" if self.found is None else self._shown(self.found)
-        return [self.what, self._shown(self.floor), aim, found, self._verdict()]
+        bounds = [self._shown(bound) for bound in (self.floor, self.aim)]
+        return [self.what, *bounds, found, self._verdict()]
 
-    def _shown(self, value: float) -> str:
-        return f"{value:.3g}{self.unit}"
+    def _shown(self, value: float | None) -> str:
+        return "–" if value is None else f"{value:.3g}{self.unit}"
 
     def _reached(self, bound: float | None) -> bool:
         if self.found is None or bound is None:
@@ -45,7 +49,7 @@ class Measure:
         return self.found >= bound if self.more_is_better else self.found <= bound
 
     def _verdict(self) -> str:
-        if self.found is None:
+        if self.found is None or self.floor is None:
             return "–"
         if self._reached(self.aim):
             return "aim"
@@ -115,7 +119,7 @@ def features(setup: Setup, medians: Medians) -> str:
         ours, theirs = (
             f"features/{who}/{limit} atoms" for who in ("ours", "published")
         )
-        keys = ("mean_ms", "median_ms", "largest_ms")
+        keys = ("mean_ms", "median_ms", "largest_ms", "reading_ms")
         rows.append(
             [
                 str(limit),
@@ -126,8 +130,8 @@ def features(setup: Setup, medians: Medians) -> str:
                 shown(medians.of(theirs, "bytes"), KB),
             ]
         )
-    header = ["atoms", "mean ms", "median ms", "largest ms", "published, mean ms"]
-    header += ["published ÷ ours", "store, kB", "published, kB"]
+    header = ["atoms", "mean ms", "median ms", "largest ms", "reading before, ms"]
+    header += ["published, mean ms", "published ÷ ours", "store, kB", "published, kB"]
     return markdown(header, rows)
 
 
@@ -147,15 +151,44 @@ def accuracy(setup: Setup, medians: Medians) -> str:
     """Return the largest differences of predictions and gradients."""
     rows = []
     for limit, sites in setup.accuracy:
-        for kind in ("unmerged", "merged", "bf16"):
+        for kind in ACCURACIES:
             found = medians.last(f"accuracy/{kind}/{limit} atoms")
             keys = ("predictions_relative", "predictions_ev")
             keys += ("gradients_relative", "gradients_l2")
             cells = [shown(found.get(key), digits=2) for key in keys]
             rows.append([kind, str(limit), str(sites), *cells])
-    header = ["against the oracle", "atoms", "unique sites", "predictions, relative"]
+    header = ["what", "atoms", "unique sites", "predictions, relative"]
     header += ["predictions, eV", "gradients, of the largest", "gradients, L2"]
     return markdown(header, rows)
+
+
+def starts(setup: Setup, medians: Medians) -> str:
+    """Return the seconds until a first batch, and of the first two steps."""
+    names = [(f"{n}", f"start/{n} atoms") for n in setup.limits]
+    largest = max(setup.limits)
+    names.append((f"{largest}, kernels compiled anew", cold_name(largest)))
+    keys = ("opening", "building", "first_batch", "wall_seconds")
+    keys += ("first_step", "second_step", "kernels_compiled")
+    rows = [[what, *(shown(medians.of(name, k)) for k in keys)] for what, name in names]
+    header = ["atoms", "open store", "build network", "make first group", "together"]
+    header += ["first step", "second step", "kernels compiled"]
+    return markdown(header, rows)
+
+
+def threads(setup: Setup, medians: Medians) -> str:
+    """Return the seconds of a step with one and with two threads."""
+    rows = []
+    for limit in setup.limits:
+        name = threads_name(limit)
+        one, two, *cpu = (
+            medians.of(name, f"{clock}_seconds_{n}")
+            for clock in ("wall", "cpu")
+            for n in (1, 2)
+        )
+        ratio = one / two if one is not None and two else None
+        rows.append([str(limit), *(shown(value) for value in (one, two, ratio, *cpu))])
+    header = ["atoms", "wall s, 1 thread", "wall s, 2 threads", "1 ÷ 2 threads"]
+    return markdown([*header, "CPU-s, 1 thread", "CPU-s, 2 threads"], rows)
 
 
 def memory(setup: Setup, medians: Medians) -> str:
