@@ -125,7 +125,10 @@ are not measured.
 ## Through `fit`, and the loader
 {fits}
 ## One and two threads
-The eager step, in wall time; both numbers of threads take turns in one process.
+The eager step, in wall time; both numbers of threads take turns in one process. A load
+above 2 on two cores says that another process was there: OpenMP's threads wait busily
+for each other, and two of them are then slower than one (`OMP_WAIT_POLICY=passive`
+avoids it).
 
 {threads}
 ## Trial start

@@ -186,9 +186,11 @@ def threads(setup: Setup, medians: Medians) -> str:
             for n in (1, 2)
         )
         ratio = one / two if one is not None and two else None
-        rows.append([str(limit), *(shown(value) for value in (one, two, ratio, *cpu))])
+        cells = (one, two, ratio, *cpu, medians.of(name, "load_average"))
+        rows.append([str(limit), *(shown(value) for value in cells)])
     header = ["atoms", "wall s, 1 thread", "wall s, 2 threads", "1 ÷ 2 threads"]
-    return markdown([*header, "CPU-s, 1 thread", "CPU-s, 2 threads"], rows)
+    header += ["CPU-s, 1 thread", "CPU-s, 2 threads", "load of the machine"]
+    return markdown(header, rows)
 
 
 def memory(setup: Setup, medians: Medians) -> str:

@@ -1,5 +1,6 @@
 """Seconds of one training step with one thread and with two, in one process."""
 
+import os
 import statistics
 import time
 from typing import Any
@@ -22,7 +23,7 @@ def measure(setup: Setup, arguments: dict[str, Any]) -> dict[str, Any]:
     for threads in COUNTS:
         _timed(stepper, threads)
     turns = [[_timed(stepper, threads) for threads in COUNTS] for _ in range(_STEPS)]
-    found: dict[str, Any] = dict(stepper.facts)
+    found: dict[str, Any] = {**stepper.facts, "load_average": os.getloadavg()[0]}
     for threads, times in zip(COUNTS, zip(*turns, strict=True), strict=True):
         wall, cpu = (statistics.median(column) for column in zip(*times, strict=True))
         found |= {f"wall_seconds_{threads}": wall, f"cpu_seconds_{threads}": cpu}
