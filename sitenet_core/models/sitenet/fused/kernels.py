@@ -85,6 +85,23 @@ def mish_and_slope(x: np.float32) -> tuple[np.float32, np.float32]:
     return x * ratio, ratio + FOUR * x * e * (e + ONE) * d * d
 
 
+@inline
+def activated(row: np.ndarray, active: np.ndarray) -> tuple[np.float32, np.float32]:
+    """Write mish(row) to `active`; return its mean and 1/deviation."""
+    width = active.shape[0]
+    share = ONE / F(width)
+    total = ZERO
+    for k in range(width):
+        active[k] = mish(row[k])
+        total += active[k]
+    centre = total * share
+    squares = ZERO
+    for k in range(width):
+        difference = active[k] - centre
+        squares += difference * difference
+    return centre, ONE / np.sqrt(squares * share + EPSILON)
+
+
 @kernel
 def add_site_parts(
     rows: np.ndarray,
@@ -134,20 +151,10 @@ def mish_norm_forward(
 ) -> None:
     """Write layer_norm(mish(rows)) to `out`, and each row's mean and 1/deviation."""
     width = out.shape[1]
-    share = ONE / F(width)
     active = np.empty(width, np.float32)
     for p in range(rows.shape[0]):
         row, result = rows[p], out[p]
-        total = ZERO
-        for k in range(width):
-            active[k] = mish(row[k])
-            total += active[k]
-        centre = total * share
-        squares = ZERO
-        for k in range(width):
-            difference = active[k] - centre
-            squares += difference * difference
-        factor = ONE / np.sqrt(squares * share + EPSILON)
+        centre, factor = activated(row, active)
         mean[p], inverse[p] = centre, factor
         for k in range(width):
             result[k] = (active[k] - centre) * factor * scale[k] + shift[k]
@@ -231,20 +238,10 @@ def projected_forward(
     `weight` is (n_out, width), few rows.
     """
     width = scale.shape[0]
-    share = ONE / F(width)
     active = np.empty(width, np.float32)
     for p in range(rows.shape[0]):
         row = rows[p]
-        total = ZERO
-        for k in range(width):
-            active[k] = mish(row[k])
-            total += active[k]
-        centre = total * share
-        squares = ZERO
-        for k in range(width):
-            difference = active[k] - centre
-            squares += difference * difference
-        factor = ONE / np.sqrt(squares * share + EPSILON)
+        centre, factor = activated(row, active)
         mean[p], inverse[p] = centre, factor
         for k in range(width):
             active[k] = (active[k] - centre) * factor * scale[k] + shift[k]
