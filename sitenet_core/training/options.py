@@ -46,7 +46,9 @@ class FitOptions:
     resume_from: Path | None = None
     """A `last.ckpt`, here or in another folder; None starts afresh."""
     threads: int | None = None
-    """CPU threads of torch during the call; None leaves them as they are."""
+    """CPU threads during the call: as many groups of a batch at once, each with torch
+    on one thread; torch's own threads where a batch is one group (batch norm, mixed
+    precision, compiled). None takes torch's present number."""
     deadline_seconds: float | None = None
     """Wall-clock seconds that this call may take."""
     device: Literal["auto", "cpu", "gpu"] = "auto"

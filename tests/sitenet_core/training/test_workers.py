@@ -1,4 +1,4 @@
-"""Groups of a batch on several threads: the same training, bit for bit."""
+"""Groups of a batch on several threads: the same groups train to the same bits."""
 
 import threading
 from pathlib import Path
@@ -56,7 +56,7 @@ def threads_seen(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return names
 
 
-def test_a_training_has_the_same_bits_with_any_number_of_threads(
+def test_the_same_groups_train_to_the_same_bits_with_any_number_of_threads(
     data: TrainingData, tmp_path: Path, threads_seen: set[str]
 ) -> None:
     results = {n: trained(data, tmp_path / str(n), n) for n in (1, 2, 3)}
