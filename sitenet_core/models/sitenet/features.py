@@ -1,5 +1,7 @@
 """Input vectors of sites and pairs, computed from atomic numbers and distances."""
 
+import threading
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,9 @@ _BOHR_PER_ANGSTROM = 1.8897543773133647
 _LARGEST_LOG_COULOMB = 10.0
 _SMALLEST_COULOMB = 1e-8
 _ROUNDING = 1e-6
+_PROJECTING = threading.Lock()
+"""Groups of a batch may come to one table at once. A thread that met half a shortened
+row would shorten it again. (A module cannot hold a lock and be copied.)"""
 
 
 class ElementEmbedding(nn.Module):
@@ -35,7 +40,8 @@ class ElementEmbedding(nn.Module):
     @torch.no_grad()
     def project(self) -> None:
         """Shorten the rows that are longer than 1 to length 1."""
-        self.weight.copy_(_within_unit_ball(self.weight))
+        with _PROJECTING:
+            self.weight.copy_(_within_unit_ball(self.weight))
 
     def forward(self, atomic_numbers: Tensor) -> Tensor:
         """Return (n_sites, width) for (n_sites,) int64 atomic numbers."""
@@ -103,5 +109,6 @@ def log_coulomb(z_i: Tensor, z_j: Tensor, distance: Tensor) -> Tensor:
 def _within_unit_ball(rows: Tensor) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     # A row that was shortened is left alone, so that doing it again, for another group
-    # of the batch or in another thread, writes the same bits.
+    # of the batch or in another thread that reads the row meanwhile, writes the same
+    # bits.
     return rows / torch.where(length > 1 + _ROUNDING, length, 1.0)

@@ -1,5 +1,7 @@
 """Norms, embedding, output activation, and arithmetic of lower precision."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from support.sitenet_records import (
@@ -79,6 +81,26 @@ def test_evaluation_writes_no_weight_and_reads_the_projected_row() -> None:
         evaluated = embedding.eval()(torch.tensor([3]))
     assert torch.equal(embedding.weight, before)
     torch.testing.assert_close(evaluated, embedding.train()(torch.tensor([3])))
+
+
+def test_threads_that_share_a_table_read_rows_shortened_once() -> None:
+    torch.manual_seed(0)
+    embedding = ElementEmbedding(16)
+    long_rows = 3 * torch.randn(embedding.weight.shape)
+    numbers = torch.arange(len(long_rows))
+
+    def read(_: int) -> torch.Tensor:
+        return embedding(numbers).detach()
+
+    with ThreadPoolExecutor(
+        2, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        for _ in range(500):
+            embedding.weight.data.copy_(long_rows)
+            both = list(pool.map(read, range(2)))
+            lengths = embedding.weight.detach().norm(dim=1)
+            torch.testing.assert_close(lengths, torch.ones_like(lengths))
+            assert torch.equal(both[0], both[1])
 
 
 def test_clamp_passes_the_gradient_of_the_identity() -> None:

@@ -18,20 +18,33 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.core.cpu import CPUTargetOptions
+from numba.core.options import TargetOptions
 
 _MATH = {"contract", "reassoc", "arcp", "nsz", "afn"}
+
+# What a kernel writes never overlaps what else it is given. The compiler must know: it
+# would otherwise look in every row whether two arrays lie close together, and take
+# another way to add up where they do, so that the last bit of a sum would depend on
+# where memory happened to be free. numba has this option for its own loops only.
+CPUTargetOptions.noalias = TargetOptions.Mapping("noalias")
+
+
+def compiled(function: Callable[..., Any], *, cache: bool) -> Callable[..., Any]:
+    """Return `function` as a kernel that releases the interpreter's lock."""
+    result: Callable[..., Any] = njit(
+        fastmath=_MATH, nogil=True, error_model="numpy", noalias=True, cache=cache
+    )(function)
+    return result
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function` when it is first called, or take its code from the cache."""
-    compiled = njit(fastmath=_MATH, nogil=True, error_model="numpy")
     try:
-        cached = njit(fastmath=_MATH, nogil=True, error_model="numpy", cache=True)
-        result: Callable[..., Any] = cached(function)
+        return compiled(function, cache=True)
     except RuntimeError:
         # numba found no folder it may write to: each process compiles for itself.
-        result = compiled(function)
-    return result
+        return compiled(function, cache=False)
 
 
 inline = njit(fastmath=_MATH, inline="always", error_model="numpy")
