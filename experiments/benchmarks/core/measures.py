@@ -116,7 +116,7 @@ def _pipeline(setup: Setup, medians: Medians) -> list[Measure]:
         Measure(f"{text}, kernels loaded", first, None, None, " s"),
         Measure(f"{text}, kernels compiled anew", cold, None, None, " s"),
         Measure(
-            "wall time of a step at 500 atoms (eager), 1 thread ÷ 2 threads",
+            "wall time of a step at 500 atoms through fit, 1 thread ÷ 2 threads",
             faster,
             None,
             None,

@@ -124,13 +124,14 @@ def _starts(setup: Setup) -> list[Job]:
 
 
 def threads_name(limit: int) -> str:
-    """Return the name of a step with one and with two threads."""
+    """Return the name of a step through `fit` with one and with two threads."""
     return f"threads/{limit} atoms"
 
 
 def _threads(setup: Setup) -> list[Job]:
     return [
-        Job(threads_name(limit), "threads", {"limit": limit}) for limit in setup.limits
+        Job(threads_name(limit), "threads", _fitted(limit, "eager", "32", epochs=2))
+        for limit in setup.limits
     ]
 
 
@@ -175,15 +176,16 @@ def _fits(setup: Setup) -> list[Job]:
         Job(
             fit_name(kind, precision, limit),
             "fitting",
-            {
-                "limit": limit,
-                "compile": kind == "compiled",
-                "precision": precision,
-                "epochs": 5,
-            },
+            _fitted(limit, kind, precision, epochs=5),
             once=True,
         )
         for limit in setup.limits
         for kind in kinds
         for precision in precisions
     ]
+
+
+def _fitted(limit: int, kind: str, precision: str, *, epochs: int) -> dict[str, Any]:
+    compiled = kind == "compiled"
+    chosen = {"compile": compiled, "precision": precision, "epochs": epochs}
+    return {"limit": limit, **chosen}

@@ -125,10 +125,9 @@ are not measured.
 ## Through `fit`, and the loader
 {fits}
 ## One and two threads
-The eager step, in wall time; both numbers of threads take turns in one process. A load
-above 2 on two cores says that another process was there: OpenMP's threads wait busily
-for each other, and two of them are then slower than one (`OMP_WAIT_POLICY=passive`
-avoids it).
+An epoch of one eager step through `fit`; both numbers of threads take turns in one
+process. Each thread takes groups of the batch, and waits for the other only at the end
+of a step. A load above 2 on two cores says that another process was there.
 
 {threads}
 ## Trial start
