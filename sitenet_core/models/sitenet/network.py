@@ -1,5 +1,6 @@
 """The Site-Net module: a batch of crystals in, a prediction per crystal out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from sitenet_core.models.sitenet.attention import (
     AttentionBlock,
+    BlockOutput,
     stack_attention_blocks,
 )
 from sitenet_core.models.sitenet.bonds import PairRows
@@ -118,18 +120,32 @@ class SiteNet(nn.Module):
 
     def encode(self, sites: Tensor, pairs: Tensor, layout: Layout) -> Tensor:
         """Return site features (n_sites, pre_pooling.width) before pooling."""
-        recompute = self._exceeds_budget(len(pairs))
-        features = self.site_unit(sites, RowWeights(layout.site_weight))
-        interactions = self._interactions(pairs, layout)
-        of_blocks = []
-        for block in self.blocks:
-            features, interactions, _ = block(
-                features, interactions, layout, recompute=recompute
-            )
-            of_blocks.append(features)
+        of_blocks = [block.sites for block in self._blocks(sites, pairs, layout)]
         joined = torch.cat(of_blocks, dim=1)
         result: Tensor = self.pre_pooling(joined, RowWeights(layout.site_weight))
         return result
+
+    def attention(self, batch: CrystalInputs) -> list[Tensor]:
+        """Return the softmax weights of every block, (n_pairs, n_heads) each.
+
+        The weights of a row stand for all copies of its pair together and add up to 1
+        over the pairs of a site: one copy has the share 1 / `pair_multiplicity`.
+        """
+        sites, pairs = self.features(batch)
+        blocks = self._blocks(sites, pairs, self.layout(batch))
+        return [torch.cat(block.attention) for block in blocks]
+
+    def _blocks(
+        self, sites: Tensor, pairs: Tensor, layout: Layout
+    ) -> Iterator[BlockOutput]:
+        """Yield what comes of the blocks, one after the other."""
+        recompute = self._exceeds_budget(len(pairs))
+        features = self.site_unit(sites, RowWeights(layout.site_weight))
+        interactions = self._interactions(pairs, layout)
+        for block in self.blocks:
+            out = block(features, interactions, layout, recompute=recompute)
+            features, interactions = out.sites, out.interactions
+            yield out
 
     def _interactions(self, pairs: Tensor, layout: Layout) -> PairRows:
         """Return e0 of every chunk, (n_pairs, μ)."""

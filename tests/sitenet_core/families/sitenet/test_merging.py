@@ -122,6 +122,38 @@ def test_merging_real_crystals_moves_no_prediction(
     assert float(other.std()) > 1e3 * ROUNDED
 
 
+@pytest.mark.parametrize("changes", LOGITS, ids=str)
+def test_each_copy_of_a_pair_has_its_share_of_the_attention(
+    merged: list[Record], written_out: list[Record], changes: dict[str, Any]
+) -> None:
+    for one, other in zip(merged, written_out, strict=True):
+        found, expected = shares(one, changes), shares(other, changes)
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=EXACT)
+
+
+def shares(record: Record, changes: dict[str, Any]) -> np.ndarray:
+    """Return the attention of every pair of all unique sites, written out and sorted.
+
+    (n_pairs of the unmerged crystal, blocks × heads), each column for itself in the
+    order of distances.
+    """
+    batch = make_batch([record])
+    with torch.no_grad():
+        blocks = make_model(changes).eval().attention(batch)
+    together = torch.cat(blocks, dim=1).numpy()
+    sums = np.zeros((len(batch.atomic_numbers), together.shape[1]))
+    np.add.at(sums, batch.pair_site.numpy(), together)
+    np.testing.assert_allclose(sums, 1.0, atol=EXACT)
+    share = together / batch.pair_multiplicity.numpy()[:, None]
+    of_sites = batch.site_multiplicity[batch.pair_site]
+    copies = (batch.pair_multiplicity * of_sites).numpy().astype(np.int64)
+    distance = np.repeat(batch.pair_distance.numpy(), copies)
+    share = np.repeat(share, copies, axis=0)
+    columns = [column[np.lexsort((column, distance))] for column in share.T]
+    return np.stack(columns, axis=1)
+
+
 def test_the_counts_matter(merged: list[Record], written_out: list[Record]) -> None:
     """The comparison can fail: without the multiplicities it does."""
     for name in ("pair_multiplicity", "site_multiplicity"):
