@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from search.engine.schedulers import Continue, NewTrial, Scheduler
-from search.engine.searchers import Searcher, next_proposal
+from search.engine.searchers import NO_EARLIER, Earlier, Searcher, next_proposal
 from search.engine.segment import Answer, EndReason, Segment
 from search.journal import (
     OBJECTIVE,
@@ -54,6 +54,8 @@ class Engine:
     space: Space
     searcher: Searcher
     scheduler: Scheduler
+    earlier: Earlier = NO_EARLIER
+    """What earlier studies tell; fixed while the study lasts."""
 
 
 class Conductor:
@@ -218,6 +220,7 @@ class Conductor:
             self._state.trials,
             trial=number,
             seed=self._rules.seed,
+            earlier=self._engine.earlier,
         )
         self._append(
             TrialCreated(

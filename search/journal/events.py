@@ -56,7 +56,7 @@ class TrialCreated(Event):
     event: ClassVar[str] = "trial_created"
     trial: int = Field(ge=0)
     configuration: dict[str, JsonValue]
-    source: Literal["known_good", "searcher"]
+    source: Literal["known_good", "portfolio", "searcher"]
     seed: int
 
 

@@ -8,7 +8,8 @@ from typing import Literal
 from search.space.values import FlatConfiguration
 from search.trial.outcome import Outcome
 
-Source = Literal["known_good", "searcher"]
+Source = Literal["known_good", "portfolio", "searcher"]
+"""Where a configuration comes from: the space file, an earlier study, the searcher."""
 
 
 @dataclass(frozen=True)

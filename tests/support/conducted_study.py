@@ -11,7 +11,7 @@ from support.simulated_study import square
 from search.engine.conductor import Conductor, Engine, Rules
 from search.engine.desk import Desk
 from search.engine.schedulers import FullTraining, Scheduler
-from search.engine.searchers import Searcher
+from search.engine.searchers import NO_EARLIER, Earlier, Searcher
 from search.engine.searchers.random import RandomSearcher
 from search.engine.segment import Answer, EndReason
 from search.journal import Clock, Entry, Event, Journal, StudyCreated, StudyState
@@ -50,6 +50,7 @@ class Bench:
     searcher: Searcher = field(default_factory=RandomSearcher)
     space: Space = field(default_factory=square)
     rules: dict[str, Any] = field(default_factory=dict)
+    earlier: Earlier = NO_EARLIER
 
     def journal(self, **mortality: Any) -> MortalJournal:
         """Return the study's journal as a new driver opens it."""
@@ -63,9 +64,8 @@ class Bench:
     def desk(self, journal: Journal) -> Desk:
         """Return a desk whose session has begun."""
         rules = Rules(**{"trials": 5, "epochs": self.scheduler.rungs[-1], **self.rules})
-        conductor = Conductor(
-            journal, Engine(self.space, self.searcher, self.scheduler), rules
-        )
+        engine = Engine(self.space, self.searcher, self.scheduler, self.earlier)
+        conductor = Conductor(journal, engine, rules)
         conductor.begin("host", 1, {})
         return Desk(conductor, self.folder, flat_payload(self.folder))
 

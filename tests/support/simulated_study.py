@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from search.engine.schedulers import Continue, NewTrial, Scheduler
-from search.engine.searchers import Searcher, next_proposal
+from search.engine.searchers import NO_EARLIER, Earlier, Searcher, next_proposal
 from search.journal.records import TrialRecord, objective_at
 from search.space.space import Space
 from search.space.values import Value
@@ -37,6 +37,7 @@ class SimulatedStudy:
     scheduler: Scheduler
     seed: int = 0
     workers: int = 1
+    earlier: Earlier = NO_EARLIER
 
     def run(
         self, *, trials: int, epoch_budget: int | None = None
@@ -72,7 +73,12 @@ class SimulatedStudy:
         if isinstance(decision, NewTrial):
             number = len(records)
             proposal = next_proposal(
-                self.searcher, self.space, records, trial=number, seed=self.seed
+                self.searcher,
+                self.space,
+                records,
+                trial=number,
+                seed=self.seed,
+                earlier=self.earlier,
             )
             records.append(TrialRecord(number, proposal.configuration, proposal.source))
         else:

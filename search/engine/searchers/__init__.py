@@ -2,6 +2,20 @@
 
 from search.engine.searchers.factory import SEARCHERS, make_searcher
 from search.engine.searchers.proposal import Proposal, next_proposal
-from search.engine.searchers.protocol import Searcher
+from search.engine.searchers.protocol import (
+    NO_EARLIER,
+    Earlier,
+    Observation,
+    Searcher,
+)
 
-__all__ = ["SEARCHERS", "Proposal", "Searcher", "make_searcher", "next_proposal"]
+__all__ = [
+    "NO_EARLIER",
+    "SEARCHERS",
+    "Earlier",
+    "Observation",
+    "Proposal",
+    "Searcher",
+    "make_searcher",
+    "next_proposal",
+]

@@ -21,7 +21,7 @@ import numpy as np
 from hyperopt import hp, tpe, trials_from_docs
 from hyperopt.base import JOB_STATE_DONE, Domain
 
-from search.engine.searchers.protocol import generator
+from search.engine.searchers.protocol import NO_EARLIER, Earlier, generator
 from search.engine.searchers.told import Told, tell
 from search.journal.records import TrialRecord
 from search.space.parameters import ChoiceParameter, FloatParameter, Parameter
@@ -42,7 +42,13 @@ class HyperoptSearcher:
         self._compiled: tuple[str, Domain] | None = None
 
     def propose(
-        self, space: Space, history: Sequence[TrialRecord], *, trial: int, seed: int
+        self,
+        space: Space,
+        history: Sequence[TrialRecord],
+        *,
+        trial: int,
+        seed: int,
+        earlier: Earlier = NO_EARLIER,  # noqa: ARG002 - part of the contract
     ) -> dict[str, Value]:
         """Return TPE's proposal, or a random configuration.
 

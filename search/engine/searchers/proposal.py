@@ -1,9 +1,9 @@
-"""The layer around every searcher: known-good configurations first, no duplicates."""
+"""The layer around every searcher: known configurations first, no duplicates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search.engine.searchers.protocol import Searcher, generator
+from search.engine.searchers.protocol import NO_EARLIER, Earlier, Searcher, generator
 from search.journal.records import Source, TrialRecord
 from search.space.space import Space
 from search.space.values import FlatConfiguration, Value
@@ -23,24 +23,29 @@ class Proposal:
     source: Source
 
 
-def next_proposal(
+def next_proposal(  # noqa: PLR0913 - six, all of them the contract's
     searcher: Searcher,
     space: Space,
     history: Sequence[TrialRecord],
     *,
     trial: int,
     seed: int,
+    earlier: Earlier = NO_EARLIER,
 ) -> Proposal:
     """Return the configuration of trial number `trial`.
 
-    Trial k is the k-th known-good configuration, as long as there are any. After that
-    the searcher proposes. What any earlier trial has, running and failed ones included,
-    is not proposed again: a random configuration takes its place.
+    Trial k is the k-th known-good configuration, as long as there are any. Then come
+    the configurations of the earlier studies' portfolio that no trial has yet. After
+    that the searcher proposes. What any trial has, running and failed ones included, is
+    not proposed again: a random configuration takes its place.
     """
     if trial < len(space.known_good):
         return Proposal(space.resolve(space.known_good[trial]), "known_good")
     taken = {_key(record.configuration) for record in history}
-    proposed = searcher.propose(space, history, trial=trial, seed=seed)
+    for carried_over in earlier.portfolio:
+        if _key(carried_over) not in taken:
+            return Proposal(dict(carried_over), "portfolio")
+    proposed = searcher.propose(space, history, trial=trial, seed=seed, earlier=earlier)
     numbers = generator(seed, trial, _REPLACEMENT_STREAM)
     for _ in range(MAX_REPLACEMENTS):
         if _key(proposed) not in taken:

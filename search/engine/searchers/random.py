@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search.engine.searchers.protocol import generator
+from search.engine.searchers.protocol import NO_EARLIER, Earlier, generator
 from search.journal.records import TrialRecord
 from search.space.space import Space
 from search.space.values import Value
@@ -20,6 +20,7 @@ class RandomSearcher:
         *,
         trial: int,
         seed: int,
+        earlier: Earlier = NO_EARLIER,  # noqa: ARG002 - part of the contract
     ) -> dict[str, Value]:
         """Return sample number `trial` of the study with seed `seed`."""
         return space.sample(generator(seed, trial))

@@ -13,7 +13,7 @@ from support.segment_work import value_at
 from support.simulated_study import square
 
 from search.engine.schedulers import Asha, FullTraining
-from search.engine.searchers import make_searcher
+from search.engine.searchers import Earlier, make_searcher
 from search.engine.segment import Answer, EndReason, Segment
 from search.journal import Clock, StudyState, TrialRecord, read_journal
 from search.trial.messages import EpochMessage
@@ -65,6 +65,16 @@ def test_known_good_configurations_come_first(tmp_path: Path) -> None:
     assert tuple(dict(t.configuration) for t in state.trials[:2]) == known
     sources = [t.source for t in state.trials]
     assert sources == ["known_good"] * 2 + ["searcher"] * 3
+
+
+def test_the_portfolio_comes_after_the_known_good(tmp_path: Path) -> None:
+    known, carried_over = {"x": 0.25, "y": 0.5}, {"x": 0.75, "y": 0.5}
+    bench = Bench(tmp_path, space=square(known_good=(known,)))
+    bench.earlier = Earlier(portfolio=(known, carried_over))
+    state = bench.session()
+    sources = [t.source for t in state.trials]
+    assert sources == ["known_good", "portfolio"] + ["searcher"] * 3
+    assert dict(state.trials[1].configuration) == carried_over
 
 
 def test_the_state_is_the_fold_of_the_file(tmp_path: Path) -> None:

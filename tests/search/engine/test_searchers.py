@@ -15,6 +15,7 @@ from support.simulated_study import finished, square, toy_space
 
 from search.engine.searchers import (
     SEARCHERS,
+    Earlier,
     Searcher,
     make_searcher,
     next_proposal,
@@ -232,6 +233,28 @@ def test_known_good_configurations_come_first_by_trial_number() -> None:
     ]
     assert [p.source for p in proposals] == ["known_good", "known_good", "searcher"]
     assert tuple(p.configuration for p in proposals[:2]) == known
+
+
+def test_a_portfolio_follows_without_what_was_tried_already() -> None:
+    known = {"x": 0.25, "y": 0.5}
+    fresh = [{"x": 0.1, "y": 0.1}, {"x": 0.2, "y": 0.2}]
+    space = square(known_good=(known,))
+    earlier = Earlier(portfolio=(known, fresh[0], dict(fresh[0]), fresh[1]))
+    records: list[TrialRecord] = []
+    sources = []
+    for trial in range(4):
+        proposal = next_proposal(
+            make_searcher("random"),
+            space,
+            records,
+            trial=trial,
+            seed=0,
+            earlier=earlier,
+        )
+        sources.append(proposal.source)
+        records.append(finished(trial, proposal.configuration, 0.1))
+    assert sources == ["known_good", "portfolio", "portfolio", "searcher"]
+    assert [r.configuration for r in records[:3]] == [known, *fresh]
 
 
 class _Stubborn:
