@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal, get_args
 
-from search.space.values import Value
+from search.space.values import Value, spoken
 from sitenet_core.config import StrictModel
 
 Operator = Literal["equals", "in", "at_least", "at_most"]
@@ -36,7 +36,7 @@ class Condition(StrictModel):
 
     def describe(self) -> str:
         """Return the condition as a person would write it."""
-        words = ", ".join(_spoken(operand) for operand in self.operands)
+        words = ", ".join(spoken(operand) for operand in self.operands)
         return f"{self.parameter} {self.operator.replace('_', ' ')} {words}"
 
 
@@ -55,9 +55,3 @@ def evaluation_order(parents: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     except CycleError as error:
         circle = " → ".join(reversed(error.args[1]))
         raise ValueError(f"conditions go round in a circle: {circle}") from error
-
-
-def _spoken(value: Value) -> str:
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,18 +1,23 @@
 """The kinds of parameter a space may hold: small values that check themselves.
 
-Each kind has two coordinates besides its value. The *unit* coordinate in [0, 1) is what
-random sampling draws. The *raw* coordinate is what a model of the space works on: the
-value for a float, the value within its cell of width one for an integer, the index for
-a choice. Both are cast to the declared type in one place, here.
+Each kind has two coordinates besides its value. The *unit* coordinate in [0, 1) is the
+place in the range: uniform without a prior, and with one as `density` says. The *raw*
+coordinate is what a model of the space works on: the value for a float, the value
+within its cell of width one for an integer, the index for a choice. Both are cast to
+the declared type in one place, here.
 """
 
 import math
-from typing import Annotated, Literal
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, Strict, ValidationInfo, field_validator
+from pydantic import Field, Strict, ValidationInfo, field_validator, model_validator
 
 from search.space.conditions import Condition, same
-from search.space.values import Value
+from search.space.density import UNIFORM, UnitDensity, among, around
+from search.space.prior import Prior
+from search.space.values import DeclaredValue, Value, spoken
 from sitenet_core.config import StrictModel
 
 StrictInteger = Annotated[int, Strict()]
@@ -30,13 +35,50 @@ def _above(low: float, high: float) -> None:
         )
 
 
-class IntegerParameter(StrictModel):
-    """Whole numbers from `low` to `high`, both included, all equally likely."""
+class _Parameter(StrictModel, ABC):
+    """What the three kinds share."""
+
+    when: tuple[Condition, ...] = ()
+    """All must hold, or the parameter is inactive."""
+    prior: Prior | None = None
+    """Where the good values are believed to lie; None: all are equally likely."""
+
+    @cached_property
+    def density(self) -> UnitDensity:
+        """How likely each unit coordinate is drawn."""
+        return UNIFORM if self.prior is None else self._density(self.prior)
+
+    def draw(self, share: float) -> Value:
+        """Return the value that a uniform number in [0, 1) draws."""
+        if self.prior is None:
+            return self.from_unit(share)
+        return self.from_unit(float(self.density.quantile(share)))
+
+    @model_validator(mode="after")
+    def _prior_fits(self) -> Self:
+        faults = {} if self.prior is None else self.prior_faults(self.prior)
+        if faults:
+            raise ValueError("; ".join(f"prior {k}: {v}" for k, v in faults.items()))
+        return self
+
+    @abstractmethod
+    def from_unit(self, unit: float) -> Value:
+        """Return the value at `unit` in [0, 1)."""
+
+    @abstractmethod
+    def prior_faults(self, prior: Prior) -> dict[str, str]:
+        """Return what is wrong with `prior` here, by its key; empty if it fits."""
+
+    @abstractmethod
+    def _density(self, prior: Prior) -> UnitDensity: ...
+
+
+class IntegerParameter(_Parameter):
+    """Whole numbers from `low` to `high`, both included."""
 
     type: Literal["integer"]
     low: StrictInteger
     high: StrictInteger
-    when: tuple[Condition, ...] = ()
 
     @field_validator("high")
     @classmethod
@@ -48,6 +90,10 @@ class IntegerParameter(StrictModel):
     def from_unit(self, unit: float) -> int:
         """Return the value at `unit` in [0, 1)."""
         return min(self.low + math.floor(unit * self.size), self.high)
+
+    def to_unit(self, value: Value) -> float:
+        """Return the middle of the units of `value`."""
+        return (_number(value) - self.low + 0.5) / self.size
 
     def from_raw(self, raw: float) -> int:
         """Return the integer whose cell [value − ½, value + ½) holds `raw`."""
@@ -79,15 +125,23 @@ class IntegerParameter(StrictModel):
         """Return the range in words."""
         return f"integer {self.low} to {self.high}"
 
+    def prior_faults(self, prior: Prior) -> dict[str, str]:
+        """Return what is wrong with `prior` here, by its key; empty if it fits."""
+        return _range_faults(self, prior, log=False)
 
-class FloatParameter(StrictModel):
-    """Numbers from `low` to `high`, uniform in the value or in its logarithm."""
+    def _density(self, prior: Prior) -> UnitDensity:
+        deviation = prior.deviation(0, self.size, log=False)
+        (value,) = prior.values
+        return around(self.to_unit(value), deviation, prior.weight, self.size)
+
+
+class FloatParameter(_Parameter):
+    """Numbers from `low` to `high`, along the value or its logarithm."""
 
     type: Literal["float"]
     log: bool = False
     low: StrictNumber
     high: StrictNumber
-    when: tuple[Condition, ...] = ()
 
     @field_validator("low")
     @classmethod
@@ -112,6 +166,13 @@ class FloatParameter(StrictModel):
             return self.from_raw(self.low + unit * (self.high - self.low))
         low, high = math.log(self.low), math.log(self.high)
         return self.from_raw(math.exp(low + unit * (high - low)))
+
+    def to_unit(self, value: Value) -> float:
+        """Return the place of `value` in the range, in [0, 1]."""
+        number = _number(value)
+        if self.log:
+            return math.log(number / self.low) / math.log(self.high / self.low)
+        return (number - self.low) / (self.high - self.low)
 
     def from_raw(self, raw: float) -> float:
         """Return `raw` within the bounds, which rounding may have left."""
@@ -143,13 +204,21 @@ class FloatParameter(StrictModel):
         """Return the range in words."""
         return f"float {self.low:g} to {self.high:g}" + ", log" * self.log
 
+    def prior_faults(self, prior: Prior) -> dict[str, str]:
+        """Return what is wrong with `prior` here, by its key; empty if it fits."""
+        return _range_faults(self, prior, log=self.log)
 
-class ChoiceParameter(StrictModel):
-    """One of the listed values, all equally likely; null may be one of them."""
+    def _density(self, prior: Prior) -> UnitDensity:
+        deviation = prior.deviation(self.low, self.high, log=self.log)
+        (value,) = prior.values
+        return around(self.to_unit(value), deviation, prior.weight)
+
+
+class ChoiceParameter(_Parameter):
+    """One of the listed values; null may be one of them."""
 
     type: Literal["choice"]
-    values: tuple[Value, ...]
-    when: tuple[Condition, ...] = ()
+    values: tuple[DeclaredValue, ...]
 
     @field_validator("values")
     @classmethod
@@ -166,6 +235,10 @@ class ChoiceParameter(StrictModel):
     def from_unit(self, unit: float) -> Value:
         """Return the value at `unit` in [0, 1)."""
         return self.from_raw(math.floor(unit * self.size))
+
+    def to_unit(self, value: Value) -> float:
+        """Return the middle of the units of `value`."""
+        return (self.to_raw(value) + 0.5) / self.size
 
     def from_raw(self, raw: float) -> Value:
         """Return the value at index `raw`."""
@@ -198,6 +271,20 @@ class ChoiceParameter(StrictModel):
         """Return the values in words."""
         return f"one of {_listed(self.values)}"
 
+    def prior_faults(self, prior: Prior) -> dict[str, str]:
+        """Return what is wrong with `prior` here, by its key; empty if it fits."""
+        faults = {}
+        if prior.spread is not None:
+            faults["spread"] = "a choice has no spread; leave it out"
+        wrong = [fault for v in prior.values if (fault := self.fault(v)) is not None]
+        if wrong:
+            faults["value"] = wrong[0]
+        return faults
+
+    def _density(self, prior: Prior) -> UnitDensity:
+        picked = sorted({self.to_raw(value) for value in prior.values})
+        return among(picked, self.size, prior.weight)
+
 
 Parameter = Annotated[
     IntegerParameter | FloatParameter | ChoiceParameter, Field(discriminator="type")
@@ -209,6 +296,20 @@ KINDS: dict[str, type[IntegerParameter | FloatParameter | ChoiceParameter]] = {
 }
 
 
+def _range_faults(
+    parameter: IntegerParameter | FloatParameter, prior: Prior, *, log: bool
+) -> dict[str, str]:
+    faults = {}
+    if isinstance(prior.value, tuple):
+        faults["value"] = "one value was expected; only a choice takes several"
+    elif (fault := parameter.fault(prior.value)) is not None:
+        faults["value"] = fault
+    fault = prior.spread_fault(parameter.low, parameter.high, log=log)
+    if fault is not None:
+        faults["spread"] = fault
+    return faults
+
+
 def _number(value: Value) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"a number was expected (found {value!r})")
@@ -216,4 +317,4 @@ def _number(value: Value) -> float:
 
 
 def _listed(values: tuple[Value, ...]) -> str:
-    return ", ".join("null" if value is None else str(value) for value in values)
+    return ", ".join(spoken(value) for value in values)

@@ -11,8 +11,9 @@ from search.space.conditions import (
     evaluation_order,
 )
 from search.space.parameters import KINDS, Parameter
+from search.space.prior import Prior
 from search.space.space import Space
-from search.space.values import Value
+from search.space.values import DeclaredValue
 from sitenet_core.config import Problem, StrictModel, nearest, problems_of
 from sitenet_core.config.located import Location
 
@@ -24,9 +25,9 @@ class SpaceHeader(StrictModel):
     family: str
     description: str = ""
     preset: str
-    fixed: dict[str, Value] = Field(default_factory=dict)
+    fixed: dict[str, DeclaredValue] = Field(default_factory=dict)
     parameters: dict[str, dict[str, Any]]
-    known_good: tuple[dict[str, Value], ...] = ()
+    known_good: tuple[dict[str, DeclaredValue], ...] = ()
 
 
 def parse_space(
@@ -79,11 +80,34 @@ def _parameter(key: Any, entry: Any) -> tuple[Parameter | None, list[Problem]]:
     if kind not in KINDS:
         return None, [_kind_problem(place, entry)]
     conditions, problems = _conditions((*place, "when"), entry.get("when", {}))
-    fields = {k: v for k, v in entry.items() if k != "when"} | {"when": conditions}
+    prior, faults = _prior((*place, "prior"), entry)
+    problems += faults
+    apart = {"when", "prior"}
+    fields = {k: v for k, v in entry.items() if k not in apart} | {"when": conditions}
     try:
-        return KINDS[kind].model_validate(fields), problems
+        parameter = KINDS[kind].model_validate(fields)
     except ValidationError as error:
         return None, problems + problems_of(KINDS[kind], error, place)
+    if prior is None:
+        return parameter, problems
+    if unfit := parameter.prior_faults(prior):
+        problems += [Problem((*place, "prior", k), m) for k, m in unfit.items()]
+        return parameter, problems
+    return KINDS[kind].model_validate(fields | {"prior": prior}), problems
+
+
+def _prior(
+    place: Location, entry: Mapping[str, Any]
+) -> tuple[Prior | None, list[Problem]]:
+    if "prior" not in entry:
+        return None, []
+    if not isinstance(entry["prior"], dict):
+        message = "a mapping was expected, such as {value: 16, weight: 0.25}"
+        return None, [Problem(place, message)]
+    try:
+        return Prior.model_validate(entry["prior"]), []
+    except ValidationError as error:
+        return None, problems_of(Prior, error, place)
 
 
 def _kind_problem(place: Location, entry: Mapping[str, Any]) -> Problem:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from search.space.space import Space
-from search.space.values import Value
+from search.space.values import Value, spoken
 
 _ENUMERATED = 100_000
 
@@ -27,6 +27,8 @@ class SpaceReport:
     """Key → range in words."""
     conditionals: dict[str, str]
     """Key of a conditional parameter → when it is active, in words."""
+    priors: dict[str, str]
+    """Key of a parameter with a prior → what is believed, in words."""
     n_continuous: int
     """Parameters without an end of values."""
     n_discrete_combinations: int | None
@@ -45,10 +47,11 @@ class SpaceReport:
         lines.append(f"family {self.family}, preset {self.preset}, {self._counts()}")
         lines += [f"  {key} = {_word(value)}" for key, value in self.fixed.items()]
         for name, words in self.parameters.items():
-            condition = self.conditionals.get(name)
+            condition, prior = self.conditionals.get(name), self.priors.get(name)
             lines.append(
                 f"  {name:<{width}}  {words}"
-                + (f"  when {condition}" * bool(condition))
+                + f"  when {condition}" * bool(condition)
+                + f"  prior {prior}" * bool(prior)
             )
         for title, flats in (("known good", self.known_good), ("sample", self.samples)):
             for index, flat in enumerate(flats, start=1):
@@ -82,6 +85,11 @@ def check_report(space: Space, *, seed: int = 0, n_samples: int = 3) -> SpaceRep
             name: " and ".join(condition.describe() for condition in p.when)
             for name, p in parameters.items()
             if p.when
+        },
+        priors={
+            name: p.prior.describe()
+            for name, p in parameters.items()
+            if p.prior is not None
         },
         n_continuous=sum(p.size is None for p in parameters.values()),
         n_discrete_combinations=discrete_combinations(space),
@@ -122,4 +130,4 @@ def _all_values(space: Space, name: str) -> list[Value]:
 def _word(value: Value) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "null" if value is None else str(value)
+    return spoken(value)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from search.space.conditions import evaluation_order
 from search.space.parameters import Parameter
-from search.space.values import FlatConfiguration, Value
+from search.space.values import DeclaredValue, FlatConfiguration, Value
 from sitenet_core.config import (
     Problem,
     StrictModel,
@@ -35,10 +35,10 @@ class Space(StrictModel):
     description: str = ""
     preset: str
     """Preset of the family that gives every key that is not named here."""
-    fixed: dict[str, Value] = Field(default_factory=dict)
+    fixed: dict[str, DeclaredValue] = Field(default_factory=dict)
     """Dotted key → value, laid over the preset."""
     parameters: dict[str, Parameter]
-    known_good: tuple[dict[str, Value], ...] = ()
+    known_good: tuple[dict[str, DeclaredValue], ...] = ()
     """Complete flat configurations, tried first and in this order."""
 
     @cached_property
@@ -53,8 +53,15 @@ class Space(StrictModel):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything but the name and the description."""
+        """SHA-256 of everything but the name and the description.
+
+        What a space does not use leaves no trace, so that a space from before there
+        were priors keeps its digest.
+        """
         content = self.model_dump(mode="json", exclude={"name", "description"})
+        for parameter in content["parameters"].values():
+            if parameter["prior"] is None:
+                del parameter["prior"]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -92,18 +99,23 @@ class Space(StrictModel):
         return tuple(name for name in self.parameters if name in live)
 
     def sample(self, generator: np.random.Generator) -> dict[str, Value]:
-        """Return a random flat configuration, each parameter independent and uniform.
+        """Return a random flat configuration, each parameter drawn independently.
 
         One number is drawn for every parameter, active or not, so that a condition
         does not shift the numbers of the parameters after it.
         """
-        units = generator.random(len(self.parameters))
-        return self.from_units(units.tolist())
+        return self.from_units(generator.random(len(self.parameters)).tolist())
 
-    def from_units(self, units: list[float]) -> dict[str, Value]:
-        """Return the flat configuration at `units`, (n_parameters,) in [0, 1)."""
+    def from_units(self, units: Sequence[float]) -> dict[str, Value]:
+        """Return the flat configuration that uniform numbers draw.
+
+        Without priors, they are the unit coordinates of the result.
+
+        Args:
+            units: (n_parameters,) in [0, 1), such as a point of a Sobol sequence.
+        """
         pairs = zip(self.parameters.items(), units, strict=True)
-        return self.resolve({name: p.from_unit(unit) for (name, p), unit in pairs})
+        return self.resolve({name: p.draw(unit) for (name, p), unit in pairs})
 
     def from_raw(self, raw: Mapping[str, float]) -> dict[str, Value]:
         """Return the flat configuration at raw coordinates (see `parameters`)."""

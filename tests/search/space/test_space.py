@@ -106,7 +106,7 @@ def test_a_choice_keeps_the_kind_of_each_value() -> None:
     picked = [parameter.from_unit((k + 0.5) / 5) for k in range(5)]
     assert [repr(v) for v in picked] == ["True", "1", "None", "'1'", "1.5"]
     assert [parameter.to_raw(v) for v in picked] == [0, 1, 2, 3, 4]
-    assert parameter.fault(False) == "False is not one of True, 1, null, 1, 1.5"
+    assert parameter.fault(False) == "False is not one of true, 1, null, 1, 1.5"
 
 
 def test_bounds_that_are_not_numbers_are_refused() -> None:
