@@ -50,7 +50,7 @@ def write_trials(state: StudyState, path: Path) -> None:
         columns = ["trial", "source", "outcome", "epoch", "attempts", "seconds"]
         writer.writerow([*columns, *(f"val_mae@{epoch}" for epoch in rungs), *keys])
         for trial in state.trials:
-            row = [trial.number, trial.source, trial.outcome or "open"]
+            row = [trial.number, trial.source, state.outcome_of(trial.number) or "open"]
             row += [trial.last_epoch, trial.attempts]
             row += [round(state.details[trial.number].seconds, 1)]
             row += [trial.rung_values.get(epoch, "") for epoch in rungs]

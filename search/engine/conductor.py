@@ -9,7 +9,20 @@ configurations.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from search.engine.schedulers import Continue, NewTrial, Scheduler
+from search.engine.budget import (
+    Budget,
+    Spent,
+    epochs_are_up,
+    may_create,
+    time_is_up,
+)
+from search.engine.schedulers import (
+    Continue,
+    Decision,
+    NewTrial,
+    Scheduler,
+    continue_interrupted,
+)
 from search.engine.searchers import NO_EARLIER, Earlier, Searcher, next_proposal
 from search.engine.segment import Answer, EndReason, Segment
 from search.journal import (
@@ -37,14 +50,27 @@ from search.trial.outcome import Outcome
 class Rules:
     """The numbers of a study file that decide what the conductor does."""
 
-    trials: int
+    trials: int | None
+    """Trials of the budget; None: other budgets end the study."""
     epochs: int
     """Epochs of a complete trial."""
     seed: int = 0
     concurrent: int = 1
+    epoch_budget: int | None = None
+    """Epochs of all trials together."""
     wall_clock_seconds: float | None = None
+    gpu_seconds: float | None = None
+    gpus: float = 0
+    """GPUs of one segment."""
     timeout_seconds: float | None = None
     max_lost_worker_retries: int = 2
+
+    @property
+    def budget(self) -> Budget:
+        """When the study ends."""
+        return Budget(
+            self.trials, self.epoch_budget, self.wall_clock_seconds, self.gpu_seconds
+        )
 
 
 @dataclass(frozen=True)
@@ -68,7 +94,6 @@ class Conductor:
         self._state = StudyState.of(journal.entries)
         self._monotonic: Callable[[], float] = journal.clock.monotonic
         self._began = self._monotonic()
-        self._earlier_seconds = self._state.seconds
 
     @property
     def state(self) -> StudyState:
@@ -76,12 +101,9 @@ class Conductor:
         return self._state
 
     @property
-    def seconds_left(self) -> float | None:
-        """Wall-clock seconds that the budget has left; None without such a budget."""
-        if self._rules.wall_clock_seconds is None:
-            return None
-        spent = self._earlier_seconds + self._monotonic() - self._began
-        return self._rules.wall_clock_seconds - spent
+    def spent(self) -> Spent:
+        """What the study has used of its budget up to now."""
+        return Spent.of(self._state, self._monotonic() - self._began)
 
     @property
     def running(self) -> list[TrialRecord]:
@@ -100,17 +122,15 @@ class Conductor:
 
     def ask(self) -> Segment | Answer:
         """Return the next segment, journalled as started, or why there is none."""
-        if self.is_out_of_time:
+        spent = self.spent
+        if time_is_up(self._rules.budget, spent):
             return Answer.DONE
         if len(self.running) >= self._rules.concurrent:
             return Answer.WAIT
         unclosed = self._unclosed()
         if unclosed is not None:
             return self._start(unclosed, unclosed.last_epoch)
-        decision = self._engine.scheduler.next_segment(
-            self._state.trials,
-            may_create=len(self._state.trials) < self._rules.trials,
-        )
+        decision = self._decision(spent)
         if isinstance(decision, Continue):
             record = self._state.trials[decision.trial]
             return self._start(record, decision.until_epoch)
@@ -118,11 +138,26 @@ class Conductor:
             return self._start(self._create(), decision.until_epoch)
         return Answer.WAIT if self.running else Answer.DONE
 
+    def _decision(self, spent: Spent) -> Decision:
+        """Return what runs next; a segment that was handed out once always goes on."""
+        scheduler, budget = self._engine.scheduler, self._rules.budget
+        if epochs_are_up(budget, spent):
+            return continue_interrupted(self._state.trials, scheduler.rungs[0])
+        return scheduler.next_segment(
+            self._state.trials, may_create=may_create(budget, spent)
+        )
+
     @property
     def is_out_of_time(self) -> bool:
-        """Whether the wall-clock budget is used up."""
-        left = self.seconds_left
-        return left is not None and left <= 0
+        """Whether wall clock or GPU-hours are used up, so that workers are ended."""
+        return time_is_up(self._rules.budget, self.spent) is not None
+
+    @property
+    def end_reason(self) -> EndReason:
+        """Which budget is used up, when there is nothing to start any more."""
+        budget, spent = self._rules.budget, self.spent
+        used_up = EndReason.EPOCHS if epochs_are_up(budget, spent) else EndReason.TRIALS
+        return time_is_up(budget, spent) or used_up
 
     def epoch_done(
         self, segment: Segment, epoch: int, metrics: Metrics, checkpoint: str | None
@@ -182,14 +217,7 @@ class Conductor:
             self._settle(segment.trial)
 
     def end(self, reason: EndReason) -> None:
-        """Close the session.
-
-        When the trials are used up, those that wait at a rung are stopped there. After
-        a signal or at the end of the time they stay open and can go on.
-        """
-        if reason is EndReason.TRIALS:
-            for number in self._engine.scheduler.stopped(self._state.trials):
-                self._finish(self._state.trials[number], Outcome.STOPPED, "")
+        """Close the session. Trials that wait at a rung, or were cut off, can go on."""
         self._append(SessionEnded(reason=reason.value))
 
     def _is_current(self, segment: Segment) -> bool:
@@ -241,6 +269,7 @@ class Conductor:
             until_epoch=until_epoch,
             checkpoint=record.last_checkpoint,
             folder=f"trials/{record.number:05d}/attempt-{attempt}",
+            gpus=self._rules.gpus,
         )
         self._append(event)
         return Segment(

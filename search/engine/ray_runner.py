@@ -50,7 +50,7 @@ def run_on_ray(desk: Desk, run: RayRun, stop: StopRequest) -> EndReason:
     try:
         _tuner(desk, run, check).fit()
     except Stopped:
-        return EndReason.INTERRUPTED if stop.is_set else EndReason.WALL_CLOCK
+        return EndReason.INTERRUPTED if stop.is_set else desk.conductor.end_reason
     except TuneError as error:
         raise InfrastructureError(
             f"Ray Tune failed: {error}; finished trials are in the journal, go on with "
@@ -58,9 +58,7 @@ def run_on_ray(desk: Desk, run: RayRun, stop: StopRequest) -> EndReason:
         ) from error
     finally:
         quiet.setLevel(level)
-    if desk.conductor.is_out_of_time:
-        return EndReason.WALL_CLOCK
-    return EndReason.TRIALS
+    return desk.conductor.end_reason
 
 
 class _Check:

@@ -47,7 +47,8 @@ class SessionEnded(Event):
 
     event: ClassVar[str] = "session_ended"
     reason: str
-    """`trials`, `wall_clock`, `interrupted`, `error`, or a promotion's own word."""
+    """`trials`, `epochs`, `wall_clock`, `gpu_hours`, `interrupted`, `error`, or a
+    promotion's own word."""
 
 
 class TrialCreated(Event):
@@ -72,6 +73,8 @@ class SegmentStarted(Event):
     """Checkpoint it starts from, relative to the study's folder; None: from nothing."""
     folder: str
     """Folder of the attempt, relative to the study's folder."""
+    gpus: float = Field(default=0, ge=0)
+    """GPUs that the worker has."""
 
 
 class EpochDone(Event):

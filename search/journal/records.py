@@ -51,6 +51,18 @@ class TrialRecord:
         return self.target_epoch is None or self.last_epoch < self.target_epoch
 
     @property
+    def waiting(self) -> bool:
+        """Whether this trial waits at a rung for a promotion."""
+        return self.outcome is None and not self.running and not self.interrupted
+
+    @property
+    def committed_epoch(self) -> int:
+        """Last epoch that was handed out; of an ended trial the last trained."""
+        if self.outcome is not None:
+            return self.last_epoch
+        return max(self.last_epoch, self.target_epoch or 0)
+
+    @property
     def value(self) -> float | None:
         """Objective at the last rung that was reached; None before the first."""
         if not self.rung_values:

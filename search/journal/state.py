@@ -33,6 +33,8 @@ from sitenet_core.errors import InfrastructureError
 
 OBJECTIVE = "val_mae"
 """The metric that every study minimises."""
+_USED_UP = frozenset({"trials", "epochs"})
+"""Ends of a search after which a larger budget is the only way on."""
 Promotion = (
     PromotionStarted
     | PromotionEpoch
@@ -56,6 +58,13 @@ class TrialDetails:
     folder: str | None = None
     """Folder of the current attempt, relative to the study's folder."""
     lost_workers: int = 0
+    repeated_epochs: int = 0
+    """Epochs of earlier attempts that a later one, without their checkpoint, does not
+    build on: trained, and no part of the trial."""
+    began: float = 0.0
+    """Seconds from the start of the session to the start of the current segment."""
+    gpus: float = 0.0
+    """GPUs of the current segment."""
     failures: tuple[SegmentFailed, ...] = ()
 
     @property
@@ -85,6 +94,8 @@ class StudyState:
     """Why the last session that searched ended; no promotion changes it."""
     search_seconds: Mapping[int, float] = field(default_factory=dict)
     """Session → seconds from its start to its last event, searching sessions only."""
+    gpu_seconds: float = 0.0
+    """Time of all segments that have ended, each times its GPUs."""
     promotion: tuple[Promotion, ...] = ()
 
     @classmethod
@@ -107,6 +118,22 @@ class StudyState:
         return sum(self.search_seconds.values())
 
     @property
+    def used_up(self) -> bool:
+        """Whether the last search went on until it had nothing to start any more."""
+        return self.search_ended in _USED_UP
+
+    def outcome_of(self, number: int) -> Outcome | None:
+        """Return how a trial ended, as a person sees it.
+
+        A trial that waits at a rung when the budget is used up is `stopped`. It is no
+        final outcome: the trial can be promoted as soon as the budget is larger.
+        """
+        record = self.trials[number]
+        if self.used_up and record.waiting:
+            return Outcome.STOPPED
+        return record.outcome
+
+    @property
     def best(self) -> TrialRecord | None:
         """The completed trial with the smallest objective; the earlier one of a tie."""
         done = [
@@ -127,13 +154,13 @@ class StudyState:
         if isinstance(event, _TRIAL_EVENTS):
             state = self._after_trial_event(event, entry)
         else:
-            state = self._after_study_event(event)
+            state = self._after_study_event(event, entry)
         if not self.session_open or entry.session not in self.search_seconds:
             return state
         seconds = {**state.search_seconds, entry.session: entry.elapsed}
         return replace(state, search_seconds=seconds)
 
-    def _after_study_event(self, event: Event) -> "StudyState":
+    def _after_study_event(self, event: Event, entry: Entry) -> "StudyState":
         if isinstance(event, StudyCreated):
             return replace(
                 self,
@@ -144,15 +171,15 @@ class StudyState:
         if isinstance(event, SessionStarted):
             return self._new_session(event)
         if isinstance(event, SessionEnded):
-            return self._session_ended(event)
+            return self._session_ended(event, entry)
         if isinstance(event, Promotion):
             return replace(self, promotion=(*self.promotion, event))
         return self
 
-    def _session_ended(self, event: SessionEnded) -> "StudyState":
+    def _session_ended(self, event: SessionEnded, entry: Entry) -> "StudyState":
         searched = self.purpose == "search"
         return replace(
-            self._idle(),
+            self._idle(entry.elapsed),
             session_open=False,
             ended=event.reason,
             search_ended=event.reason if searched else self.search_ended,
@@ -160,10 +187,11 @@ class StudyState:
 
     def _new_session(self, event: SessionStarted) -> "StudyState":
         seconds = dict(self.search_seconds)
+        last = seconds.get(self.session, 0.0)
         if event.purpose == "search":
             seconds[event.session] = 0.0
         return replace(
-            self._idle(),
+            self._idle(last),
             session=event.session,
             session_open=True,
             ended=None,
@@ -172,10 +200,17 @@ class StudyState:
             search_seconds=MappingProxyType(seconds),
         )
 
-    def _idle(self) -> "StudyState":
-        """Return the state with no segment running: their driver is gone."""
+    def _idle(self, elapsed: float) -> "StudyState":
+        """Return the state with no segment running: their driver is gone.
+
+        Args:
+            elapsed: seconds from the start of the driver's session to its end, or to
+                the last that is known of it.
+        """
+        running = [self.details[t.number] for t in self.trials if t.running]
+        used = sum(d.gpus * max(elapsed - d.began, 0.0) for d in running)
         trials = tuple(replace(t, running=False) for t in self.trials)
-        return replace(self, trials=trials)
+        return replace(self, trials=trials, gpu_seconds=self.gpu_seconds + used)
 
     def _after_trial_event(self, event: "TrialEvent", entry: Entry) -> "StudyState":
         number = event.trial
@@ -191,9 +226,16 @@ class StudyState:
         is_stale = attempt != record.attempts and not isinstance(event, SegmentStarted)
         if is_stale or record.outcome is not None:
             return self
-        record, details = _apply(record, details, event, entry.time)
-        trials = (*self.trials[:number], record, *self.trials[number + 1 :])
-        return replace(self, trials=trials, details={**self.details, number: details})
+        before, (record, details) = record, _apply(record, details, event, entry)
+        used = 0.0
+        if before.running and not record.running:
+            used = details.gpus * max(entry.elapsed - details.began, 0.0)
+        return replace(
+            self,
+            trials=(*self.trials[:number], record, *self.trials[number + 1 :]),
+            details={**self.details, number: details},
+            gpu_seconds=self.gpu_seconds + used,
+        )
 
     def _created(self, event: TrialCreated, entry: Entry) -> "StudyState":
         if event.trial != len(self.trials):
@@ -230,11 +272,11 @@ _TRIAL_EVENTS = (
 
 
 def _apply(
-    record: TrialRecord, details: TrialDetails, event: Event, time: str
+    record: TrialRecord, details: TrialDetails, event: Event, entry: Entry
 ) -> tuple[TrialRecord, TrialDetails]:
     """Return record and details of a trial after one event of its current attempt."""
     if isinstance(event, SegmentStarted):
-        return _started(record, details, event)
+        return _started(record, details, event, entry.elapsed)
     if isinstance(event, EpochDone):
         return _epoch(record, details, event)
     if isinstance(event, SegmentFinished):
@@ -255,15 +297,16 @@ def _apply(
             message=event.message,
             running=False,
         )
-        return record, replace(details, ended=time)
+        return record, replace(details, ended=entry.time)
     return record, details
 
 
 def _started(
-    record: TrialRecord, details: TrialDetails, event: SegmentStarted
+    record: TrialRecord, details: TrialDetails, event: SegmentStarted, elapsed: float
 ) -> tuple[TrialRecord, TrialDetails]:
     """Forget the epochs beyond the checkpoint that the new attempt starts from."""
     keep = event.from_epoch
+    repeated = max(record.last_epoch - keep, 0)
     record = replace(
         record,
         attempts=event.attempt,
@@ -275,7 +318,15 @@ def _started(
         rung_values={e: v for e, v in record.rung_values.items() if e <= keep},
     )
     curve = {e: m for e, m in details.curve.items() if e <= keep}
-    return record, replace(details, curve=curve, folder=event.folder)
+    details = replace(
+        details,
+        curve=curve,
+        folder=event.folder,
+        repeated_epochs=details.repeated_epochs + repeated,
+        began=elapsed,
+        gpus=event.gpus,
+    )
+    return record, details
 
 
 def _epoch(

@@ -39,12 +39,31 @@ class AlgorithmConfig(StrictModel):
 
 
 class BudgetConfig(StrictModel):
-    """When the study ends, whichever comes first."""
+    """When the study ends, whichever comes first; null has no limit.
 
-    trials: int = Field(ge=1)
+    When trials or epochs are used up, what is running finishes its rung. When time is,
+    running trials are interrupted at their last checkpoint. A larger budget goes on
+    with either.
+    """
+
+    trials: int | None = Field(default=None, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
+    """Epochs of all trials together. Exceeded by less than one segment, that is the
+    way from one rung to the next."""
     wall_clock_minutes: float | None = Field(default=None, gt=0)
-    """Summed over sessions; null has no limit. Trials that are running when it is
-    used up are interrupted at their last checkpoint."""
+    """Summed over sessions."""
+    gpu_hours: float | None = Field(default=None, gt=0)
+    """Time of all segments, each times `resources.gpus`."""
+
+    @model_validator(mode="after")
+    def _limited(self) -> Self:
+        limits = (self.trials, self.epochs, self.wall_clock_minutes, self.gpu_hours)
+        if all(limit is None for limit in limits):
+            raise ValueError(
+                "a study needs an end: give at least one of trials, epochs, "
+                "wall_clock_minutes, gpu_hours"
+            )
+        return self
 
 
 class ResourcesConfig(StrictModel):
@@ -117,3 +136,12 @@ class StudyConfig(StrictModel):
     resources: ResourcesConfig = ResourcesConfig()
     trial: TrialLimits = TrialLimits()
     promotion: PromotionConfig = PromotionConfig()
+
+    @model_validator(mode="after")
+    def _gpu_hours_of_gpus(self) -> Self:
+        if self.budget.gpu_hours is not None and self.resources.gpus == 0:
+            raise ValueError(
+                "budget.gpu_hours would never be used up, since resources.gpus is 0; "
+                "give each trial a GPU or a part of one, or limit the study otherwise"
+            )
+        return self

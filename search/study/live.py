@@ -19,8 +19,9 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from search.engine.budget import Budget, Spent
 from search.journal import OBJECTIVE, StudyState, TrialRecord
-from search.study.config import BudgetConfig
+from search.study.limits import used_of_budget
 
 if TYPE_CHECKING:
     from sitenet_core.data import BuildProgress
@@ -102,7 +103,7 @@ class Lines:
 
     def show(self, state: StudyState) -> None:
         """Print what has happened since the last call."""
-        lines = {line: None for trial in state.trials for line in _lines_of(trial)}
+        lines = {line: None for trial in state.trials for line in _lines(state, trial)}
         if self._told is None:
             # What an earlier session printed is not news.
             self._told = set(lines) if state.session > 1 else set()
@@ -112,33 +113,31 @@ class Lines:
         self._told |= lines.keys()
 
 
-def _lines_of(trial: TrialRecord) -> Iterator[str]:
+def _lines(state: StudyState, trial: TrialRecord) -> Iterator[str]:
     for epoch, value in trial.rung_values.items():
         yield f"trial {trial.number} reached epoch {epoch}, {OBJECTIVE} {value:.5g}"
-    if trial.outcome is not None:
+    outcome = state.outcome_of(trial.number)
+    if outcome is not None:
         reason = f": {trial.message}" if trial.message else ""
-        yield f"trial {trial.number} {trial.outcome}{reason}"
+        yield f"trial {trial.number} {outcome}{reason}"
 
 
 class LiveTable:
     """A table that is drawn anew."""
 
-    def __init__(self, live: Live, budget: BudgetConfig) -> None:
+    def __init__(self, live: Live, budget: Budget) -> None:
         self._live = live
         self._budget = budget
         self._began = time.monotonic()
 
     def show(self, state: StudyState) -> None:
         """Draw the last trials, the best and the budget."""
-        self._live.update(table_of(state, self._budget, self._elapsed(state)))
-
-    def _elapsed(self, state: StudyState) -> float:
-        now = time.monotonic() - self._began
-        return state.seconds - state.search_seconds.get(state.session, 0.0) + now
+        spent = Spent.of(state, time.monotonic() - self._began)
+        self._live.update(table_of(state, self._budget, spent))
 
 
 @contextmanager
-def display(*, shown: bool, budget: BudgetConfig) -> Iterator[Display]:
+def display(*, shown: bool, budget: Budget) -> Iterator[Display]:
     """Yield a display on standard error that fits what standard error is."""
     if not shown:
         yield Silent()
@@ -151,9 +150,9 @@ def display(*, shown: bool, budget: BudgetConfig) -> Iterator[Display]:
         yield LiveTable(live, budget)
 
 
-def table_of(state: StudyState, budget: BudgetConfig, elapsed: float) -> Table:
+def table_of(state: StudyState, budget: Budget, spent: Spent) -> Table:
     """Return the newest trials as a table; the caption has the best and the budget."""
-    table = Table(title=f"study {state.name}", caption=_caption(state, budget, elapsed))
+    table = Table(title=f"study {state.name}", caption=_caption(state, budget, spent))
     for name in ("trial", "status", "epoch", OBJECTIVE, "train s"):
         table.add_column(name, justify="right")
     alive = [t for t in state.trials if t.outcome is None]
@@ -164,7 +163,7 @@ def table_of(state: StudyState, budget: BudgetConfig, elapsed: float) -> Table:
         seconds = state.details[trial.number].seconds
         table.add_row(
             str(trial.number),
-            _status(trial),
+            _status(state, trial),
             f"{trial.last_epoch}/{trial.target_epoch or '-'}",
             _value(trial),
             f"{seconds:.0f}",
@@ -173,21 +172,18 @@ def table_of(state: StudyState, budget: BudgetConfig, elapsed: float) -> Table:
     return table
 
 
-def _caption(state: StudyState, budget: BudgetConfig, elapsed: float) -> str:
+def _caption(state: StudyState, budget: Budget, spent: Spent) -> str:
     best = state.best
     words = "no trial completed yet"
     if best is not None:
         words = f"best {best.value:.5g} (trial {best.number})"
-    text = f"{words} · {len(state.trials)} of {budget.trials} trials"
-    text += f" · {elapsed / 60:.1f} min"
-    if budget.wall_clock_minutes is not None:
-        text += f" of {budget.wall_clock_minutes:g} min"
-    return text
+    return " · ".join([words, *used_of_budget(spent, budget)])
 
 
-def _status(trial: TrialRecord) -> str:
-    if trial.outcome is not None:
-        return str(trial.outcome)
+def _status(state: StudyState, trial: TrialRecord) -> str:
+    outcome = state.outcome_of(trial.number)
+    if outcome is not None:
+        return str(outcome)
     if trial.running:
         return "running"
     return "interrupted" if trial.interrupted else "waiting"

@@ -55,10 +55,14 @@ def load_study(path: Path) -> Study:
         raise document.error([problem]) from error
     space = load_space(config.space, relative_to=path.parent)
     _check_configuration(document, space, config.configuration)
-    problems = _promotion_problems(space, config.promotion)
+    study = Study(config, space)
+    problems = [
+        *_promotion_problems(space, config.promotion),
+        *_budget_problems(study),
+    ]
     if problems:
         raise document.error(problems)
-    return Study(config, space)
+    return study
 
 
 def _check_configuration(
@@ -97,6 +101,18 @@ def _promotion_problems(space: Space, promotion: PromotionConfig) -> list[Proble
         except ConfigError as error:
             problems.append(Problem(("promotion", "register_as"), str(error)))
     return problems
+
+
+def _budget_problems(study: Study) -> list[Problem]:
+    """Return what is wrong with a budget in which no trial can be completed."""
+    given, needed = study.config.budget.epochs, study.base.training.epochs
+    if given is None or given >= needed:
+        return []
+    message = (
+        f"{given} epochs are less than the {needed} epochs of one full trial "
+        "(configuration.training.epochs), so that none could be completed; raise it"
+    )
+    return [Problem(("budget", "epochs"), message)]
 
 
 def _rung_problems(document: LocatedDocument, epochs: int) -> list[Problem]:

@@ -25,6 +25,7 @@ from search.journal import (
 )
 from search.study.config import AshaConfig
 from search.study.folder import DEFAULT_DIRECTORY, StudyFolder
+from search.study.limits import study_budget
 from search.study.live import Display, display
 from search.study.load import Study
 from search.study.prepare import StudyData
@@ -69,7 +70,7 @@ class Session:
 
         say_unused_gpu(self.study)
         tracking = TrackingThread(self._tracker())
-        budget = self.study.config.budget
+        budget = study_budget(self.study.config.budget)
         try:
             with (
                 ray_connection(),
@@ -193,16 +194,16 @@ def make_engine(study: Study) -> Engine:
 def make_rules(study: Study, concurrent: int) -> Rules:
     """Return what the study file says to the conductor."""
     config = study.config
-    wall_clock, timeout = (
-        config.budget.wall_clock_minutes,
-        config.trial.timeout_minutes,
-    )
+    limits, timeout = study_budget(config.budget), config.trial.timeout_minutes
     return Rules(
-        trials=config.budget.trials,
+        trials=limits.trials,
         epochs=study.base.training.epochs,
         seed=config.algorithm.seed,
         concurrent=concurrent,
-        wall_clock_seconds=None if wall_clock is None else wall_clock * 60,
+        epoch_budget=limits.epochs,
+        wall_clock_seconds=limits.seconds,
+        gpu_seconds=limits.gpu_seconds,
+        gpus=config.resources.gpus,
         timeout_seconds=None if timeout is None else timeout * 60,
         max_lost_worker_retries=config.trial.max_lost_worker_retries,
     )

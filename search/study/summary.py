@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.engine.budget import Budget, Spent
 from search.engine.segment import EndReason
 from search.journal import OBJECTIVE, StudyState, TrialRecord
 from search.study.folder import StudyFolder
+from search.study.limits import study_budget, used_of_budget
 from search.study.resolve import saved_study
 from sitenet_core.errors import NoTrialSucceededError
 
@@ -19,10 +21,7 @@ class StudySummary:
     folder: Path
     state: StudyState
     unit: str
-    n_trials: int
-    """Trials of the budget."""
-    wall_clock_seconds: float | None
-    """Time of the budget; None without a limit."""
+    budget: Budget
 
     @property
     def interrupted(self) -> bool:
@@ -32,7 +31,8 @@ class StudySummary:
     @property
     def counts(self) -> dict[str, int]:
         """Trials by outcome; `unfinished` has none yet."""
-        words = (t.outcome or "unfinished" for t in self.state.trials)
+        state = self.state
+        words = (state.outcome_of(t.number) or "unfinished" for t in state.trials)
         return dict(sorted(Counter(str(word) for word in words).items()))
 
     def as_dict(self) -> dict[str, Any]:
@@ -46,10 +46,8 @@ class StudySummary:
             "ended": self.state.search_ended,
             "objective": OBJECTIVE,
             "unit": self.unit,
-            "budget": {
-                "trials": self.n_trials,
-                "wall_clock_seconds": self.wall_clock_seconds,
-            },
+            "budget": _limits(self.budget),
+            "spent": _used(Spent.of(self.state)),
             "seconds": round(self.state.seconds, 1),
             "counts": self.counts,
             "best": None if best is None else self._trial(best),
@@ -59,9 +57,9 @@ class StudySummary:
     def lines(self) -> list[str]:
         """Return what a person wants to know, line by line."""
         counts = ", ".join(f"{n} {word}" for word, n in self.counts.items())
-        n_begun, minutes = len(self.state.trials), self.state.seconds / 60
-        trials = f"{n_begun} of {self.n_trials} trials ({counts or 'none yet'})"
-        lines = [f"study {self.state.name}: {trials}, {minutes:.1f} min"]
+        trials, *others = used_of_budget(Spent.of(self.state), self.budget)
+        begun = ", ".join([f"{trials} ({counts or 'none yet'})", *others])
+        lines = [f"study {self.state.name}: {begun}"]
         best = self.state.best
         if best is not None:
             value = f"{OBJECTIVE} {best.value:.5g} {self.unit}"
@@ -94,9 +92,10 @@ class StudySummary:
 
     def _trial(self, record: TrialRecord) -> dict[str, Any]:
         details = self.state.details[record.number]
+        outcome = self.state.outcome_of(record.number)
         return {
             "trial": record.number,
-            "outcome": None if record.outcome is None else str(record.outcome),
+            "outcome": None if outcome is None else str(outcome),
             "value": record.value,
             "epoch": record.last_epoch,
             "source": record.source,
@@ -117,11 +116,29 @@ def study_summary(folder: StudyFolder) -> StudySummary:
         InfrastructureError: if its journal is damaged.
     """
     config = saved_study(folder).config
-    minutes = config.budget.wall_clock_minutes
     return StudySummary(
         folder=folder.path,
         state=folder.state(),
         unit=config.data.target.unit,
-        n_trials=config.budget.trials,
-        wall_clock_seconds=None if minutes is None else minutes * 60,
+        budget=study_budget(config.budget),
     )
+
+
+def _limits(budget: Budget) -> dict[str, Any]:
+    hours = None if budget.gpu_seconds is None else budget.gpu_seconds / 3600
+    return {
+        "trials": budget.trials,
+        "epochs": budget.epochs,
+        "wall_clock_seconds": budget.seconds,
+        "gpu_hours": hours,
+    }
+
+
+def _used(spent: Spent) -> dict[str, Any]:
+    """Return what is used up, under the names of the limits."""
+    return {
+        "trials": spent.trials,
+        "epochs": spent.epochs,
+        "wall_clock_seconds": round(spent.seconds, 1),
+        "gpu_hours": round(spent.gpu_seconds / 3600, 4),
+    }

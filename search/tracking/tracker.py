@@ -134,4 +134,4 @@ class MlflowTracker:
 def _fingerprint(state: StudyState, number: int) -> tuple[object, ...]:
     trial = state.trials[number]
     alive = trial.outcome is None and state.session_open
-    return trial, state.details[number], alive
+    return trial, state.details[number], alive, state.outcome_of(number)

@@ -105,9 +105,12 @@ def trial_view(
         key=f"trial-{number:05d}",
         name=f"trial {number}",
         start_ms=milliseconds(details.created),
-        status=_trial_status(trial, open_session=state.session_open),
-        end_ms=_trial_end(details, open_session=state.session_open),
-        tags={**tags, **_trial_tags(trial, details)},
+        status=_trial_status(state.outcome_of(number), open_session=state.session_open),
+        end_ms=_trial_end(
+            details,
+            is_over=not state.session_open or state.outcome_of(number) is not None,
+        ),
+        tags={**tags, **_trial_tags(trial, details, state.outcome_of(number))},
         params=parameters(trial.configuration),
         points=tuple(curve_points(details.curve, milliseconds(details.created))),
         artifacts=_bundle(folder, trial.bundle),
@@ -135,10 +138,12 @@ def curve_points(
                 yield Point(name, float(value), epoch, round(time_ms))
 
 
-def _trial_tags(trial: TrialRecord, details: TrialDetails) -> dict[str, str]:
+def _trial_tags(
+    trial: TrialRecord, details: TrialDetails, outcome: Outcome | None
+) -> dict[str, str]:
     tags = {
         "trial": str(trial.number),
-        "outcome": str(trial.outcome or "unfinished"),
+        "outcome": str(outcome or "unfinished"),
         "source": trial.source,
         "seed": str(trial.seed),
         "attempts": str(trial.attempts),
@@ -148,19 +153,19 @@ def _trial_tags(trial: TrialRecord, details: TrialDetails) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value}
 
 
-def _trial_status(trial: TrialRecord, *, open_session: bool) -> Status:
-    if trial.outcome is None:
+def _trial_status(outcome: Outcome | None, *, open_session: bool) -> Status:
+    if outcome is None:
         return "RUNNING" if open_session else "KILLED"
-    if trial.outcome.is_failure:
+    if outcome.is_failure:
         return "FAILED"
-    return "KILLED" if trial.outcome is Outcome.CANCELLED else "FINISHED"
+    return "KILLED" if outcome is Outcome.CANCELLED else "FINISHED"
 
 
-def _trial_end(details: TrialDetails, *, open_session: bool) -> int | None:
+def _trial_end(details: TrialDetails, *, is_over: bool) -> int | None:
     """Return when a trial ended; one that waits for the next session has an end too."""
     if details.ended is not None:
         return milliseconds(details.ended)
-    if open_session:
+    if not is_over:
         return None
     return milliseconds(details.created) + round(1000 * details.seconds)
 

@@ -13,7 +13,7 @@ from search.engine.desk import Desk
 from search.engine.schedulers import FullTraining, Scheduler
 from search.engine.searchers import NO_EARLIER, Earlier, Searcher
 from search.engine.searchers.random import RandomSearcher
-from search.engine.segment import Answer, EndReason
+from search.engine.segment import Answer
 from search.journal import Clock, Entry, Event, Journal, StudyCreated, StudyState
 from search.space import Space
 from search.trial.payload import SegmentPayload
@@ -82,10 +82,7 @@ class Bench:
                 work(desk, handle, payload)
             elif answer is Answer.DONE:
                 break
-        reason = EndReason.TRIALS
-        if desk.conductor.is_out_of_time:
-            reason = EndReason.WALL_CLOCK
-        desk.conductor.end(reason)
+        desk.conductor.end(desk.conductor.end_reason)
         return desk.conductor.state
 
 

@@ -3,7 +3,13 @@
 from search.engine.schedulers.asha import Asha
 from search.engine.schedulers.factory import SCHEDULERS, make_scheduler
 from search.engine.schedulers.none import FullTraining
-from search.engine.schedulers.protocol import Continue, Decision, NewTrial, Scheduler
+from search.engine.schedulers.protocol import (
+    Continue,
+    Decision,
+    NewTrial,
+    Scheduler,
+    continue_interrupted,
+)
 
 __all__ = [
     "SCHEDULERS",
@@ -13,5 +19,6 @@ __all__ = [
     "FullTraining",
     "NewTrial",
     "Scheduler",
+    "continue_interrupted",
     "make_scheduler",
 ]

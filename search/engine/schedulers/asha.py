@@ -16,7 +16,6 @@ from search.engine.schedulers.protocol import (
     Decision,
     NewTrial,
     continue_interrupted,
-    waiting_at_a_rung,
 )
 from search.journal.records import TrialRecord
 from sitenet_core.errors import ConfigError
@@ -90,10 +89,6 @@ class Asha:
         if may_create:
             return NewTrial(self.rungs[0])
         return self._last_promotion(records)
-
-    def stopped(self, records: Sequence[TrialRecord]) -> tuple[int, ...]:
-        """Return the trials that wait at a rung below the last."""
-        return waiting_at_a_rung(records, self.epochs)
 
     def _promotion(self, records: Sequence[TrialRecord]) -> Continue | None:
         pairs = list(zip(self.rungs, self.rungs[1:], strict=False))

@@ -7,7 +7,6 @@ from search.engine.schedulers.protocol import (
     Decision,
     NewTrial,
     continue_interrupted,
-    waiting_at_a_rung,
 )
 from search.journal.records import TrialRecord
 
@@ -32,10 +31,3 @@ class FullTraining:
         if interrupted is not None:
             return interrupted
         return NewTrial(self.epochs) if may_create else None
-
-    def stopped(self, records: Sequence[TrialRecord]) -> tuple[int, ...]:
-        """Return the trials that were promised fewer epochs than a full trial has.
-
-        There are none unless the study was lengthened between two sessions.
-        """
-        return waiting_at_a_rung(records, self.epochs)

@@ -28,7 +28,11 @@ with none running, the study is over."""
 
 
 class Scheduler(Protocol):
-    """Pure over the records: no state, no clock, no random numbers."""
+    """Pure over the records: no state, no clock, no random numbers.
+
+    When there is nothing to start any more, trials still wait at rungs. They are not
+    ended: with a larger budget they can be promoted.
+    """
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -49,13 +53,6 @@ class Scheduler(Protocol):
         """
         ...
 
-    def stopped(self, records: Sequence[TrialRecord]) -> tuple[int, ...]:
-        """Return the trials that end as `stopped` when the study is over.
-
-        These are the unfinished ones that wait at a rung below the last.
-        """
-        ...
-
 
 def continue_interrupted(
     records: Sequence[TrialRecord], first_rung: int
@@ -65,17 +62,3 @@ def continue_interrupted(
         if record.interrupted:
             return Continue(record.number, record.target_epoch or first_rung)
     return None
-
-
-def waiting_at_a_rung(
-    records: Sequence[TrialRecord], last_rung: int
-) -> tuple[int, ...]:
-    """Return the unfinished trials that wait below `last_rung` for a promotion."""
-    return tuple(
-        record.number
-        for record in records
-        if record.outcome is None
-        and not record.running
-        and not record.interrupted
-        and record.last_epoch < last_rung
-    )

@@ -85,7 +85,7 @@ def test_the_state_is_the_fold_of_the_file(tmp_path: Path) -> None:
 def test_asha_continues_trials_from_their_checkpoint(tmp_path: Path) -> None:
     bench = Bench(tmp_path, Asha(epochs=9, min_epochs=1, eta=3), rules={"trials": 9})
     state = bench.session()
-    outcomes = [t.outcome for t in state.trials]
+    outcomes = [state.outcome_of(t.number) for t in state.trials]
     assert outcomes.count(Outcome.COMPLETED) == 1
     assert outcomes.count(Outcome.STOPPED) == 8
     winner = next(t for t in state.trials if t.outcome is Outcome.COMPLETED)

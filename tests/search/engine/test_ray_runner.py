@@ -144,9 +144,14 @@ def gone(process: int) -> bool:
 
 
 def driver(folder: Path, trials: int) -> subprocess.Popen[bytes]:
+    """Start a driver in a process group of its own, as a shell does."""
     command = [sys.executable, "-m", "support.ray_driver", str(folder), str(trials)]
     return subprocess.Popen(
-        command, env=environment(), cwd=folder, stderr=subprocess.PIPE
+        command,
+        env=environment(),
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
 
 
@@ -200,3 +205,38 @@ def test_a_killed_and_then_a_stopped_driver_lose_no_finished_trial(
     whole.folder.mkdir()
     expected = [dict(t.configuration) for t in whole.session().trials]
     assert [dict(t.configuration) for t in state.trials] == expected
+
+
+def test_ctrl_c_ends_in_good_order_and_a_second_one_at_once(tmp_path: Path) -> None:
+    """Ctrl-C reaches the whole process group: the daemons and workers of Ray too."""
+    plan(tmp_path, **{f"trial_{n}": {"sleep": 0.4} for n in (1, 2)})
+    journal = tmp_path / "journal.jsonl"
+
+    first = driver(tmp_path, 3)
+    wait_for_epoch(tmp_path, 1, first)
+    os.killpg(first.pid, signal.SIGINT)
+    assert end(first) == 130
+    once = StudyState.read(journal)
+    assert once.ended == "interrupted"
+    assert once.trials[0].outcome is Outcome.COMPLETED
+    assert once.trials[1].interrupted
+    checkpoint = tmp_path / str(once.trials[1].last_checkpoint)
+    assert json.loads(checkpoint.read_text())["epoch"] >= once.trials[1].last_epoch
+
+    second = driver(tmp_path, 3)
+    wait_for_epoch(tmp_path, 2, second)
+    while second.poll() is None:
+        os.killpg(second.pid, signal.SIGINT)
+        time.sleep(0.05)
+    second.communicate()
+    assert second.returncode == -signal.SIGINT, "it did not wait for Ray's end"
+    twice = StudyState.read(journal)
+    done = [t for t in twice.trials if t.outcome is not None]
+    assert [t.number for t in done] == [0, 1]
+    assert twice.trials[0] == once.trials[0]
+    assert twice.trials[1].epoch_values.items() >= once.trials[1].epoch_values.items()
+    assert gone(pid(tmp_path, 2)), "no worker outlives its driver"
+
+    state = Bench(tmp_path, rules={"trials": 3}).session()
+    assert [t.outcome for t in state.trials] == [Outcome.COMPLETED] * 3
+    assert state.trials[:2] == tuple(done), "what was finished is not run again"

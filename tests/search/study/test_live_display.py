@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from support.conducted_study import Bench
 
+from search.engine.budget import Budget, Spent
 from search.journal import StudyState
-from search.study.config import BudgetConfig
 from search.study.live import Lines, table_of
 
 
@@ -20,11 +20,13 @@ def text_of(renderable: object) -> str:
 
 def test_the_table_shows_trials_best_and_budget(tmp_path: Path) -> None:
     state = Bench(tmp_path).session()
-    budget = BudgetConfig(trials=5, wall_clock_minutes=2)
-    text = text_of(table_of(state, budget, 30.0))
+    spent = Spent(5, 20, 20, seconds=30.0, gpu_seconds=1800.0)
+    budget = Budget(trials=5, seconds=120.0, gpu_seconds=7200.0)
+    text = text_of(table_of(state, budget, spent))
     assert state.best is not None
     assert f"best {state.best.value:.5g} (trial {state.best.number})" in text
-    assert "5 of 5 trials · 0.5 min of 2 min" in " ".join(text.split())
+    caption = "5 of 5 trials · 20 epochs · 0.5 of 2 min · 0.50 of 2 GPU-hours"
+    assert caption in " ".join(text.split())
     assert text.count("completed") == 5
     assert "4/4" in text
 
@@ -60,5 +62,6 @@ def test_a_later_session_does_not_repeat_what_was_printed(tmp_path: Path) -> Non
 
 
 def test_an_empty_study_can_be_shown() -> None:
-    text = text_of(table_of(StudyState(), BudgetConfig(trials=1), 0.0))
+    state = StudyState()
+    text = text_of(table_of(state, Budget(trials=1), Spent.of(state)))
     assert "no trial completed yet" in text

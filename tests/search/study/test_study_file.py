@@ -47,6 +47,18 @@ def test_every_default_is_in_the_resolved_file(tmp_path: Path) -> None:
         ({"budjet": {}}, r"study.yaml:\d+:1: budjet: unknown key; .*'budget'"),
         ({"budget": {"trials": 0}}, r"study.yaml:\d+:3: budget.trials: .*\(found 0\)"),
         (
+            {"budget": {"trials": None}},
+            r"study.yaml:\d+:\d+: budget: a study needs an end: give .*, gpu_hours",
+        ),
+        (
+            {"budget": {"epochs": 1}},
+            r"study.yaml:\d+:3: budget.epochs: 1 epochs are less than the 2 epochs",
+        ),
+        (
+            {"budget": {"gpu_hours": 1}},
+            r"study.yaml:.*budget.gpu_hours would never be used up.*gpus is 0",
+        ),
+        (
             {"algorithm": {"searcher": "grid"}},
             r"study.yaml:\d+:3: algorithm.searcher: .*'grid'",
         ),

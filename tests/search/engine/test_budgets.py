@@ -1,0 +1,231 @@
+"""Budgets: which ends a study first, how, and what a larger one goes on with."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.conducted_study import Bench, Killed
+from support.simulated_study import square
+
+from search.engine.budget import Spent
+from search.engine.schedulers import Asha, FullTraining
+from search.engine.segment import Answer, EndReason, Segment
+from search.journal import Clock, StudyState
+from search.study.config import BudgetConfig
+from search.study.folder import StudyFolder
+from search.study.limits import study_budget, used_of_budget
+from search.trial.outcome import Outcome
+
+ASHA = Asha(epochs=9, min_epochs=1, eta=3)
+
+
+@pytest.fixture(autouse=True)
+def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the disk: here drivers die by an exception, which loses no cached write."""
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+
+
+class Watch:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def clock(self) -> Clock:
+        return Clock(monotonic=lambda: self.now)
+
+
+def starts(folder: Path, trial: int) -> list[str]:
+    """Return the epochs that the segments of a trial started from."""
+    logs = sorted(folder.glob(f"trials/{trial:05d}/*/log.txt"))
+    return [log.read_text().splitlines()[0].rpartition(" ")[2] for log in logs]
+
+
+# Epochs ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("scheduler", [ASHA, FullTraining(9)])
+def test_epochs_exceed_their_budget_by_less_than_one_segment(
+    tmp_path: Path, workers: int, scheduler: Asha | FullTraining
+) -> None:
+    rules = {"trials": None, "epoch_budget": 40, "concurrent": workers}
+    state = Bench(tmp_path, scheduler, rules=rules).session()
+    spent = Spent.of(state)
+    assert 40 <= spent.epochs < 40 + 9
+    assert spent.epochs == sum(len(t.epoch_values) for t in state.trials)
+    assert state.ended == "epochs"
+    assert not any(t.interrupted for t in state.trials), "every rung was finished"
+
+
+def test_a_larger_budget_of_epochs_goes_on_as_if_it_had_been_the_first(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "whole").mkdir()
+    rules: dict[str, Any] = {"trials": None, "epoch_budget": 60}
+    whole = Bench(tmp_path / "whole", ASHA, rules=rules).session()
+    (tmp_path / "parts").mkdir()
+    parts = Bench(tmp_path / "parts", ASHA, rules={**rules, "epoch_budget": 25})
+    assert parts.session().ended == "epochs"
+    parts.rules = rules
+    assert parts.session().trials == whole.trials
+
+
+@pytest.mark.parametrize("lives", [5, 12, 21, 30, 44])
+@pytest.mark.parametrize("keeps_last", [True, False])
+def test_a_killed_driver_does_not_change_where_the_epochs_end(
+    tmp_path: Path, lives: int, *, keeps_last: bool
+) -> None:
+    rules = {"trials": None, "epoch_budget": 20, "concurrent": 1}
+    (tmp_path / "whole").mkdir()
+    whole = Bench(tmp_path / "whole", ASHA, rules=rules).session()
+    (tmp_path / "killed").mkdir()
+    bench = Bench(tmp_path / "killed", ASHA, rules=rules)
+    with pytest.raises(Killed):
+        bench.session(lives=lives, keeps_last=keeps_last)
+    state = bench.session()
+    assert [dict(t.epoch_values) for t in state.trials] == [
+        dict(t.epoch_values) for t in whole.trials
+    ]
+
+
+def test_what_comes_first_ends_the_study(tmp_path: Path) -> None:
+    for name, trials, ended in (("few", 3, "trials"), ("many", 99, "epochs")):
+        (tmp_path / name).mkdir()
+        rules = {"trials": trials, "epoch_budget": 20}
+        state = Bench(tmp_path / name, ASHA, rules=rules).session()
+        assert state.ended == ended
+
+
+# Trials ------------------------------------------------------------------------------
+
+
+def test_a_larger_budget_promotes_trials_that_waited_from_their_checkpoint(
+    tmp_path: Path,
+) -> None:
+    known = tuple({"x": 0.3, "y": 0.1 * k} for k in (7, 6, 5, 4, 3, 2, 1))
+    space = square(known_good=known)
+    bench = Bench(tmp_path, ASHA, space=space, rules={"trials": 6})
+    first = bench.session()
+    third = first.trials[2]
+    assert third.waiting
+    assert third.outcome is None
+    assert first.outcome_of(2) is Outcome.STOPPED
+    assert sorted(third.rung_values) == [1], "two of six went on, the two before it"
+    bench.space = square(known_good=(*known[:6], *known[-1:] * 3))
+    bench.rules = {"trials": 9}
+    second = bench.session()
+    assert sorted(second.trials[2].rung_values) == [1, 3], "three of nine do"
+    assert starts(tmp_path, 2) == ["0", "1"]
+
+
+def test_a_study_that_grew_is_the_one_that_was_large_from_the_start(
+    tmp_path: Path,
+) -> None:
+    """Promotions are made as soon as they are due, whatever the budget."""
+    (tmp_path / "whole").mkdir()
+    whole = Bench(tmp_path / "whole", ASHA, rules={"trials": 27}).session()
+    (tmp_path / "grown").mkdir()
+    grown = Bench(tmp_path / "grown", ASHA, rules={"trials": 9})
+    grown.session()
+    grown.rules = {"trials": 27}
+    assert grown.session().trials == whole.trials
+
+
+def test_trials_that_an_older_version_closed_stay_closed(tmp_path: Path) -> None:
+    from search.journal import SessionEnded, TrialFinished
+
+    bench = Bench(tmp_path, ASHA, rules={"trials": 3})
+    desk = bench.desk(bench.journal())
+    segment = desk.conductor.ask()
+    assert isinstance(segment, Segment)
+    desk.conductor.epoch_done(segment, 1, {"val_mae": 0.5}, "c")
+    desk.conductor.segment_finished(segment, "c", None)
+    journal = bench.journal()
+    journal.append(TrialFinished(trial=0, outcome=Outcome.STOPPED, epoch=1, value=0.5))
+    journal.append(SessionEnded(reason="trials"))
+    state = bench.session()
+    assert state.trials[0].outcome is Outcome.STOPPED
+    assert state.trials[0].attempts == 1
+
+
+# GPU-hours ---------------------------------------------------------------------------
+
+
+def test_gpu_time_is_that_of_all_segments_at_once(tmp_path: Path) -> None:
+    watch = Watch()
+    rules = {"concurrent": 2, "gpus": 0.5, "gpu_seconds": 100.0}
+    bench = Bench(tmp_path, FullTraining(4), rules=rules)
+    conductor = bench.desk(bench.journal(clock=watch.clock())).conductor
+    first, second = conductor.ask(), conductor.ask()
+    assert isinstance(first, Segment)
+    assert isinstance(second, Segment)
+    watch.now = 60.0
+    assert conductor.spent.gpu_seconds == 60.0
+    conductor.epoch_done(first, 1, {"val_mae": 1.0}, "c")
+    conductor.segment_failed(first, Outcome.FAILED_NAN, "nan")
+    assert StudyState.read(tmp_path / "journal.jsonl").gpu_seconds == 30.0
+    assert not conductor.is_out_of_time
+    watch.now = 140.0
+    assert conductor.spent.gpu_seconds == 100.0
+    assert conductor.is_out_of_time
+    assert conductor.ask() is Answer.DONE
+    assert conductor.end_reason is EndReason.GPU_HOURS
+    conductor.end(conductor.end_reason)
+    state = StudyState.read(tmp_path / "journal.jsonl")
+    assert state.gpu_seconds == 100.0
+    assert state.trials[1].interrupted, "it goes on with a larger budget"
+    bench.rules = {**rules, "gpu_seconds": 1e6, "trials": 2}
+    assert bench.session().trials[1].outcome is Outcome.COMPLETED
+
+
+def test_gpu_time_of_a_killed_driver_counts_up_to_its_last_word(
+    tmp_path: Path,
+) -> None:
+    watch = Watch()
+    bench = Bench(tmp_path, FullTraining(4), rules={"gpus": 2.0})
+    conductor = bench.desk(bench.journal(clock=watch.clock())).conductor
+    segment = conductor.ask()
+    assert isinstance(segment, Segment)
+    watch.now = 10.0
+    conductor.epoch_done(segment, 1, {"val_mae": 1.0}, "c")
+    watch.now = 1000.0
+    again = bench.desk(bench.journal(clock=watch.clock())).conductor
+    assert again.spent.gpu_seconds == 20.0
+    assert again.spent.seconds == 10.0
+
+
+# How a budget is shown ---------------------------------------------------------------
+
+
+def test_every_limit_is_shown_beside_what_is_used() -> None:
+    spent = Spent(4, 31, 40, seconds=90.0, gpu_seconds=1800.0)
+    given = BudgetConfig(epochs=50, gpu_hours=2, wall_clock_minutes=60)
+    assert used_of_budget(spent, study_budget(given)) == [
+        "4 trials",
+        "31 of 50 epochs",
+        "1.5 of 60 min",
+        "0.50 of 2 GPU-hours",
+    ]
+
+
+def test_the_state_of_a_waiting_trial_is_open_until_the_budget_is_used_up(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, ASHA, rules={"trials": 2})
+    desk = bench.desk(bench.journal())
+    segment = desk.conductor.ask()
+    assert isinstance(segment, Segment)
+    desk.conductor.epoch_done(segment, 1, {"val_mae": 0.5}, "c")
+    desk.conductor.segment_finished(segment, "c", None)
+    for reason, outcome in (
+        (EndReason.INTERRUPTED, None),
+        (EndReason.WALL_CLOCK, None),
+        (EndReason.EPOCHS, Outcome.STOPPED),
+        (EndReason.TRIALS, Outcome.STOPPED),
+    ):
+        desk.conductor.end(reason)
+        state = StudyFolder(tmp_path).state()
+        assert state.outcome_of(0) is outcome
+        assert state.trials[0].outcome is None
