@@ -27,6 +27,8 @@ class StudyCreated(Event):
     name: str
     study_digest: str
     space_digest: str
+    warm_start_digest: str | None = None
+    """Of what earlier studies handed on; None without any."""
 
 
 class SessionStarted(Event):

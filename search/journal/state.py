@@ -80,6 +80,7 @@ class StudyState:
     name: str = ""
     study_digest: str = ""
     space_digest: str = ""
+    warm_start_digest: str | None = None
     trials: tuple[TrialRecord, ...] = ()
     """By number."""
     details: Mapping[int, TrialDetails] = field(default_factory=dict)
@@ -167,6 +168,7 @@ class StudyState:
                 name=event.name,
                 study_digest=event.study_digest,
                 space_digest=event.space_digest,
+                warm_start_digest=event.warm_start_digest,
             )
         if isinstance(event, SessionStarted):
             return self._new_session(event)

@@ -2,9 +2,12 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sitenet_core.config import DataConfig, StrictModel
+
+MLFLOW_PREFIX = "mlflow:"
+"""Marks an experiment of the tracking store among the names of earlier studies."""
 
 
 class NoSchedulerConfig(StrictModel):
@@ -128,6 +131,10 @@ class StudyConfig(StrictModel):
     """Folder of the study and experiment in MLflow."""
     space: str
     """Name of a shipped space, or a path relative to the study file."""
+    warm_start: tuple[str, ...] = ()
+    """Earlier studies to learn from: names or folders of studies, relative to the
+    folder of this study or to the study file, or `mlflow:EXPERIMENT`. They are read
+    once, when the study begins."""
     data: DataConfig
     configuration: dict[str, Any] = Field(default_factory=dict)
     """Nested changes to the preset and the fixed values of the space."""
@@ -145,3 +152,15 @@ class StudyConfig(StrictModel):
                 "give each trial a GPU or a part of one, or limit the study otherwise"
             )
         return self
+
+    @field_validator("warm_start")
+    @classmethod
+    def _named_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for index, name in enumerate(names):
+            if not name.removeprefix(MLFLOW_PREFIX):
+                raise ValueError(
+                    "an entry is empty; name a study, its folder, or mlflow:EXPERIMENT"
+                )
+            if name in names[:index]:
+                raise ValueError(f"{name!r} is listed twice; a study counts once")
+        return names

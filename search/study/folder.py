@@ -1,5 +1,6 @@
 """The folder of a study: where each of its files lies."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,11 @@ class StudyFolder:
     def space_file(self) -> Path:
         """The space as it was when the study began."""
         return self.path / "space.json"
+
+    @property
+    def warm_start_file(self) -> Path:
+        """What earlier studies handed on when the study began; absent without any."""
+        return self.path / "warm_start.json"
 
     @property
     def journal(self) -> Path:
@@ -89,6 +95,16 @@ class StudyFolder:
 def trial_folder(number: int) -> str:
     """Return the folder of a trial, relative to the study's."""
     return f"trials/{number:05d}"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` so that the file is either the old one or the whole new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
 
 
 def find_study(name: str, directory: Path = DEFAULT_DIRECTORY) -> StudyFolder:

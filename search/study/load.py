@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from search.space import Space, find_space, load_space
+from search.space import Space, Value, find_space, load_space
 from search.study.config import AshaConfig, PromotionConfig, StudyConfig
 from search.tracking import check_model_name
 from sitenet_core.config import (
@@ -32,11 +32,18 @@ class Study:
 
     config: StudyConfig
     space: Space
+    file: Path | None = None
+    """The file that the user wrote; None for a study read from its own folder."""
 
     @property
     def base(self) -> TrialConfig:
         """The configuration before anything is sampled: preset < fixed < study."""
         return _base(self.space, self.config.configuration)
+
+    @property
+    def base_values(self) -> dict[str, Value]:
+        """`base` as dotted keys."""
+        return plain_values(self.base)
 
 
 def load_study(path: Path) -> Study:
@@ -55,7 +62,7 @@ def load_study(path: Path) -> Study:
         raise document.error([problem]) from error
     space = load_space(config.space, relative_to=path.parent)
     _check_configuration(document, space, config.configuration)
-    study = Study(config, space)
+    study = Study(config, space, path)
     problems = [
         *_promotion_problems(space, config.promotion),
         *_budget_problems(study),
@@ -128,6 +135,12 @@ def _rung_problems(document: LocatedDocument, epochs: int) -> list[Problem]:
         f"{epochs} epochs of a trial (configuration.training.epochs); lower it"
     )
     return [Problem(("algorithm", "scheduler", "min_epochs"), message)]
+
+
+def plain_values(config: TrialConfig) -> dict[str, Value]:
+    """Return the dotted keys of `config` that hold one plain value or none."""
+    flat = flatten(config.model_dump(mode="json"))
+    return {k: v for k, v in flat.items() if not isinstance(v, list | dict)}
 
 
 def _base(space: Space, changes: dict[str, Any]) -> TrialConfig:

@@ -3,16 +3,15 @@
 import hashlib
 import io
 import json
-import os
-from pathlib import Path
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
+from search.engine.warm_start import WarmStart
 from search.journal import PromotionStarted
 from search.space import Space
 from search.study.config import StudyConfig
-from search.study.folder import StudyFolder
+from search.study.folder import StudyFolder, write_whole
 from search.study.load import Study, changed_keys
 from sitenet_core.config import load_yaml, validate
 from sitenet_core.errors import ConfigError, InfrastructureError
@@ -20,10 +19,17 @@ from sitenet_core.errors import ConfigError, InfrastructureError
 FREE = ("budget", "resources", "trial")
 """Sections of a study file that may change at any time: no value depends on them."""
 
+_YOUNGER = ("warm_start",)
+
 
 def study_digest(config: StudyConfig) -> str:
-    """Return the SHA-256 of everything that is fixed when a study begins."""
-    return _digest(config.model_dump(mode="json", exclude={*FREE, "promotion"}))
+    """Return the SHA-256 of everything that is fixed when a study begins.
+
+    A section that is younger than the first studies counts only where it is used, so
+    that theirs keep their digests.
+    """
+    content = config.model_dump(mode="json", exclude={*FREE, "promotion"})
+    return _digest({k: v for k, v in content.items() if v or k not in _YOUNGER})
 
 
 def promotion_digest(config: StudyConfig) -> str:
@@ -39,12 +45,38 @@ def _digest(content: object) -> str:
 def save_study(folder: StudyFolder, study: Study) -> None:
     """Write the resolved study file and the space it was resolved with."""
     folder.path.mkdir(parents=True, exist_ok=True)
-    _replace(folder.space_file, study.space.model_dump_json(indent=1, by_alias=True))
+    write_whole(folder.space_file, study.space.model_dump_json(indent=1, by_alias=True))
     stream = io.StringIO()
     yaml = YAML()
     yaml.default_flow_style = False
     yaml.dump(study.config.model_dump(mode="json"), stream)
-    _replace(folder.study_file, stream.getvalue())
+    write_whole(folder.study_file, stream.getvalue())
+
+
+def save_warm_start(folder: StudyFolder, warm_start: WarmStart | None) -> None:
+    """Write what earlier studies handed on, or remove what an earlier attempt left."""
+    if warm_start is None:
+        folder.warm_start_file.unlink(missing_ok=True)
+    else:
+        write_whole(folder.warm_start_file, warm_start.model_dump_json(indent=1))
+
+
+def saved_warm_start(folder: StudyFolder) -> WarmStart | None:
+    """Return what earlier studies handed on when the study began; None without any.
+
+    Raises:
+        InfrastructureError: if the file is damaged.
+    """
+    try:
+        text = folder.warm_start_file.read_text(encoding="utf-8")
+        return WarmStart.model_validate_json(text)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise InfrastructureError(
+            f"{folder.warm_start_file}: what earlier studies handed on cannot be read "
+            f"({error}); restore it from a backup"
+        ) from error
 
 
 def saved_study(folder: StudyFolder) -> Study:
@@ -103,9 +135,12 @@ def check_digests(folder: StudyFolder, study: Study) -> None:
         ConfigError: if somebody edited the saved study or its space.
     """
     state = folder.state()
+    warm_start = saved_warm_start(folder)
+    handed_on = None if warm_start is None else warm_start.full_digest
     checks = [
         (folder.study_file.name, study_digest(study.config), state.study_digest),
         (folder.space_file.name, study.space.digest, state.space_digest),
+        (folder.warm_start_file.name, handed_on, state.warm_start_digest),
     ]
     start = _promotion_start(folder)
     if start is not None and start.promotion_digest is not None:
@@ -124,13 +159,3 @@ def _promotion_start(folder: StudyFolder) -> PromotionStarted | None:
     """Return the event that fixed the promotion; None before it."""
     events = folder.state().promotion
     return next((e for e in events if isinstance(e, PromotionStarted)), None)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write `text` so that the file is either the old one or the whole new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

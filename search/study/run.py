@@ -1,7 +1,10 @@
 """`sitenet search run`: begins a study, or goes on with one, and runs its budget."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from search.engine.stopping import Stopped, StopRequest, stop_on_signals
 from search.study.config import StudyConfig
@@ -14,10 +17,12 @@ from search.study.resolve import (
     check_digests,
     continued_study,
     save_study,
+    save_warm_start,
 )
 from search.study.session import RunOptions, Session, end_before_trials
 from search.study.shipped import shipped_studies, shipped_study
 from search.study.summary import StudySummary, study_summary
+from search.study.warm_start import resolve_warm_start
 from sitenet_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,7 +88,7 @@ def _locate(
     if options.name is not None:
         renamed = {**study.config.model_dump(), "name": options.name}
         try:
-            study = Study(StudyConfig.model_validate(renamed), study.space)
+            study = replace(study, config=StudyConfig.model_validate(renamed))
         except ValueError as error:
             raise ConfigError(
                 f"--name {options.name!r}: letters, digits, dot, dash and underscore "
@@ -118,7 +123,13 @@ def _resolve(folder: StudyFolder, given: Study | None, options: RunOptions) -> S
         return study
     if given is None:
         raise ConfigError(f"{folder.path}: nothing was begun here; name a study file")
+    warm_start = resolve_warm_start(given, folder)
     save_study(folder, given)
+    save_warm_start(folder, warm_start)
+    if warm_start is not None and options.progress:
+        Console(stderr=True, soft_wrap=True).print(
+            "\n".join(warm_start.lines()), highlight=False, markup=False
+        )
     # Of an attempt that failed before the first trial, with other data perhaps.
     folder.split.unlink(missing_ok=True)
     return given

@@ -12,10 +12,11 @@ from rich.console import Console
 from search.engine.conductor import Conductor, Engine, Rules
 from search.engine.desk import Desk
 from search.engine.schedulers import make_scheduler
-from search.engine.searchers import make_searcher
+from search.engine.searchers import NO_EARLIER, make_searcher
 from search.engine.segment import EndReason, Segment
 from search.engine.stopping import StopRequest
 from search.engine.tracking_thread import Tracker, TrackingThread
+from search.engine.warm_start import WarmStart
 from search.journal import (
     Journal,
     SessionEnded,
@@ -29,7 +30,7 @@ from search.study.limits import study_budget
 from search.study.live import Display, display
 from search.study.load import Study
 from search.study.prepare import StudyData
-from search.study.resolve import study_digest
+from search.study.resolve import saved_warm_start, study_digest
 from search.trial.payload import SegmentData, SegmentPayload
 from search.trial.work import TRAIN
 from sitenet_core.config import session_versions
@@ -113,7 +114,7 @@ class Session:
         """Return the study's desk with its session begun."""
         conductor = Conductor(
             Journal.open(self.folder.journal),
-            make_engine(self.study),
+            make_engine(self.study, saved_warm_start(self.folder)),
             make_rules(self.study, concurrent),
         )
         conductor.begin(socket.gethostname(), os.getpid(), session_versions(_PACKAGES))
@@ -172,8 +173,11 @@ def say_unused_gpu(study: Study) -> None:
     )
 
 
-def make_engine(study: Study) -> Engine:
+def make_engine(study: Study, warm_start: WarmStart | None = None) -> Engine:
     """Return the searcher and the scheduler that the study names."""
+    earlier = NO_EARLIER
+    if warm_start is not None:
+        earlier = warm_start.earlier(study.space, study.base_values)
     algorithm = study.config.algorithm
     scheduler = algorithm.scheduler
     rungs = (
@@ -188,6 +192,7 @@ def make_engine(study: Study) -> Engine:
             algorithm.searcher, startup_trials=algorithm.startup_trials
         ),
         scheduler=make_scheduler(scheduler.kind, epochs=epochs, **rungs),
+        earlier=earlier,
     )
 
 
@@ -213,11 +218,14 @@ def begin_study(folder: StudyFolder, study: Study) -> None:
     """Begin the journal, if that was not done: from here on the study is fixed."""
     journal = Journal.open(folder.journal)
     if not journal.entries:
+        warm_start = saved_warm_start(folder)
+        handed_on = None if warm_start is None else warm_start.full_digest
         journal.append(
             StudyCreated(
                 name=study.config.name,
                 study_digest=study_digest(study.config),
                 space_digest=study.space.digest,
+                warm_start_digest=handed_on,
             )
         )
 

@@ -3,6 +3,7 @@
 Importing this package does not import MLflow; opening a store does.
 """
 
+from search.tracking.experiment import experiment_studies
 from search.tracking.location import tracking_uri, ui_command
 from search.tracking.promoted import WINNER
 from search.tracking.registry import (
@@ -13,7 +14,7 @@ from search.tracking.registry import (
     fetch_bundle,
     register_bundle,
 )
-from search.tracking.store import MlflowStore, probe
+from search.tracking.store import MlflowStore, displayed, probe
 from search.tracking.tracker import MlflowTracker
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "RegisteredModel",
     "Registration",
     "check_model_name",
+    "displayed",
+    "experiment_studies",
     "fetch_bundle",
     "probe",
     "register_bundle",

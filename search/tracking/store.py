@@ -89,13 +89,23 @@ class MlflowStore:
     def runs(self, experiment: str, tag: str, value: str) -> list[LoggedRun]:
         """Return the runs of `experiment` that carry `tag` with `value`."""
         text = value.replace("'", "''")
+        return self.experiment_runs(experiment, f"tags.`{tag}` = '{text}'")
+
+    def find_experiment(self, name: str) -> str | None:
+        """Return the id of experiment `name`, None if there is none."""
+        with self.guarded(f"experiment {name!r} cannot be looked for"):
+            found = self.client.get_experiment_by_name(name)
+        return None if found is None else str(found.experiment_id)
+
+    def experiment_runs(self, experiment: str, where: str = "") -> list[LoggedRun]:
+        """Return the runs of `experiment`, those that meet `where` if it is given."""
         found: list[LoggedRun] = []
         token: str | None = None
         with self.guarded("its runs cannot be listed"):
             while True:
                 page = self.client.search_runs(
                     [experiment],
-                    filter_string=f"tags.`{tag}` = '{text}'",
+                    filter_string=where,
                     max_results=1000,
                     page_token=token,
                 )
@@ -120,6 +130,15 @@ class MlflowStore:
                 for name in run.metrics
                 for point in self.client.get_metric_history(run.run_id, name)
             }
+
+    def history(self, run: LoggedRun, metric: str) -> dict[int, float]:
+        """Return step → value of one metric of `run`; the newest value of a step."""
+        if metric not in run.metrics:
+            return {}
+        with self.guarded("metrics cannot be read"):
+            points = self.client.get_metric_history(run.run_id, metric)
+        ordered = sorted(points, key=lambda point: int(point.timestamp))
+        return {int(point.step): float(point.value) for point in ordered}
 
     def log(
         self,
