@@ -304,6 +304,10 @@ class Conductor:
                 self._finish(record, failure.kind, failure.message)
         elif self._rules.epochs in record.rung_values:
             self._finish(record, Outcome.COMPLETED, "")
+        elif record.waiting and self._engine.scheduler.stops(
+            self._state.trials, number
+        ):
+            self._finish(record, Outcome.STOPPED, "")
 
     def _finish(self, record: TrialRecord, outcome: Outcome, message: str) -> None:
         self._append(

@@ -26,6 +26,8 @@ class TrialRecord:
     rung_values: Mapping[int, float] = field(default_factory=dict)
     """Epoch of a finished segment → `objective_at` that epoch, in the objective's unit.
     The deeper of two rungs is never worse; rungs are never compared with each other."""
+    arrivals: Mapping[int, int] = field(default_factory=dict)
+    """Rung → how many trials of the study had reached it before this one."""
     epoch_values: Mapping[int, float] = field(default_factory=dict)
     """Epoch, counted from 1 → validation objective after it."""
     last_epoch: int = 0
@@ -52,8 +54,10 @@ class TrialRecord:
 
     @property
     def waiting(self) -> bool:
-        """Whether this trial waits at a rung for a promotion."""
-        return self.outcome is None and not self.running and not self.interrupted
+        """Whether this trial has reached a rung and waits there to go on."""
+        if self.outcome is not None or self.running or self.interrupted:
+            return False
+        return self.last_epoch in self.rung_values
 
     @property
     def committed_epoch(self) -> int:

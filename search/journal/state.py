@@ -229,6 +229,7 @@ class StudyState:
         if is_stale or record.outcome is not None:
             return self
         before, (record, details) = record, _apply(record, details, event, entry)
+        record = self._arrived(record)
         used = 0.0
         if before.running and not record.running:
             used = details.gpus * max(entry.elapsed - details.began, 0.0)
@@ -238,6 +239,14 @@ class StudyState:
             details={**self.details, number: details},
             gpu_seconds=self.gpu_seconds + used,
         )
+
+    def _arrived(self, record: TrialRecord) -> TrialRecord:
+        """Return the record with its place in the order of those at a new rung."""
+        rung = record.last_epoch
+        if rung not in record.rung_values or rung in record.arrivals:
+            return record
+        earlier = sum(rung in other.arrivals for other in self.trials)
+        return replace(record, arrivals={**record.arrivals, rung: earlier})
 
     def _created(self, event: TrialCreated, entry: Entry) -> "StudyState":
         if event.trial != len(self.trials):

@@ -20,6 +20,10 @@ class AshaConfig(StrictModel):
     """Successive halving: the better part of a rung is trained on."""
 
     kind: Literal["asha"] = "asha"
+    mode: Literal["promotion", "stopping"] = "promotion"
+    """`promotion`: a trial waits at a rung until it is among the best there.
+    `stopping`: it goes straight on if it is among the best when it gets there, and
+    ends otherwise."""
     min_epochs: int = Field(default=3, ge=1)
     """Epochs of the first rung."""
     eta: int = Field(default=3, ge=2)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -19,17 +20,24 @@ from sitenet_core.errors import ConfigError, InfrastructureError
 FREE = ("budget", "resources", "trial")
 """Sections of a study file that may change at any time: no value depends on them."""
 
-_YOUNGER = ("warm_start",)
+_YOUNGER: dict[tuple[str, ...], object] = {
+    ("warm_start",): [],
+    ("algorithm", "scheduler", "mode"): "promotion",
+}
+"""Keys that the first studies did not have, with the value that means what was before
+them. There they are left out of the digest, so that those studies keep theirs."""
 
 
 def study_digest(config: StudyConfig) -> str:
-    """Return the SHA-256 of everything that is fixed when a study begins.
-
-    A section that is younger than the first studies counts only where it is used, so
-    that theirs keep their digests.
-    """
+    """Return the SHA-256 of everything that is fixed when a study begins."""
     content = config.model_dump(mode="json", exclude={*FREE, "promotion"})
-    return _digest({k: v for k, v in content.items() if v or k not in _YOUNGER})
+    for (*sections, name), before in _YOUNGER.items():
+        holder: dict[str, Any] = content
+        for section in sections:
+            holder = holder[section]
+        if holder.get(name) == before:
+            del holder[name]
+    return _digest(content)
 
 
 def promotion_digest(config: StudyConfig) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from search.engine.conductor import Conductor, Engine, Rules
 from search.engine.desk import Desk
-from search.engine.schedulers import make_scheduler
+from search.engine.schedulers import Scheduler, make_scheduler
 from search.engine.searchers import NO_EARLIER, make_searcher
 from search.engine.segment import EndReason, Segment
 from search.engine.stopping import StopRequest
@@ -24,7 +24,7 @@ from search.journal import (
     StudyCreated,
     StudyState,
 )
-from search.study.config import AshaConfig
+from search.study.config import AshaConfig, NoSchedulerConfig
 from search.study.folder import DEFAULT_DIRECTORY, StudyFolder
 from search.study.limits import study_budget
 from search.study.live import Display, display
@@ -180,19 +180,26 @@ def make_engine(study: Study, warm_start: WarmStart | None = None) -> Engine:
         earlier = warm_start.earlier(study.space, study.base_values)
     algorithm = study.config.algorithm
     scheduler = algorithm.scheduler
-    rungs = (
-        {"min_epochs": scheduler.min_epochs, "eta": scheduler.eta}
-        if isinstance(scheduler, AshaConfig)
-        else {}
-    )
     epochs = study.base.training.epochs
     return Engine(
         space=study.space,
         searcher=make_searcher(
             algorithm.searcher, startup_trials=algorithm.startup_trials
         ),
-        scheduler=make_scheduler(scheduler.kind, epochs=epochs, **rungs),
+        scheduler=_scheduler(scheduler, epochs),
         earlier=earlier,
+    )
+
+
+def _scheduler(config: AshaConfig | NoSchedulerConfig, epochs: int) -> Scheduler:
+    if isinstance(config, NoSchedulerConfig):
+        return make_scheduler(config.kind, epochs=epochs)
+    return make_scheduler(
+        config.kind,
+        epochs=epochs,
+        min_epochs=config.min_epochs,
+        eta=config.eta,
+        mode=config.mode,
     )
 
 

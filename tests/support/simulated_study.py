@@ -64,6 +64,7 @@ class SimulatedStudy:
             elif running:
                 clock, number, end = heapq.heappop(running)
                 records[number] = self._train(records[number], end)
+                self._judge(records, number)
             else:
                 return tuple(records)
 
@@ -87,6 +88,15 @@ class SimulatedStudy:
             records[number], running=True, target_epoch=decision.until_epoch
         )
         return records[number].last_epoch, decision.until_epoch, number
+
+    def _judge(self, records: list[TrialRecord], number: int) -> None:
+        """Note when a trial reached its rung, and stop it if it is to be stopped."""
+        rung = records[number].last_epoch
+        earlier = sum(rung in r.arrivals for r in records)
+        arrivals = {**records[number].arrivals, rung: earlier}
+        records[number] = replace(records[number], arrivals=arrivals)
+        if self.scheduler.stops(records, number):
+            records[number] = replace(records[number], outcome=Outcome.STOPPED)
 
     def _train(self, record: TrialRecord, end: int) -> TrialRecord:
         values = dict(record.epoch_values)

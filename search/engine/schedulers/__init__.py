@@ -10,6 +10,7 @@ from search.engine.schedulers.protocol import (
     Scheduler,
     continue_interrupted,
 )
+from search.engine.schedulers.stopping_asha import StoppingAsha
 
 __all__ = [
     "SCHEDULERS",
@@ -19,6 +20,7 @@ __all__ = [
     "FullTraining",
     "NewTrial",
     "Scheduler",
+    "StoppingAsha",
     "continue_interrupted",
     "make_scheduler",
 ]

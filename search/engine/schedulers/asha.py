@@ -90,6 +90,10 @@ class Asha:
             return NewTrial(self.rungs[0])
         return self._last_promotion(records)
 
+    def stops(self, records: Sequence[TrialRecord], number: int) -> bool:  # noqa: ARG002
+        """Return False: a trial that waits can be promoted as the rung grows."""
+        return False
+
     def _promotion(self, records: Sequence[TrialRecord]) -> Continue | None:
         pairs = list(zip(self.rungs, self.rungs[1:], strict=False))
         for rung, following in reversed(pairs):

@@ -31,3 +31,7 @@ class FullTraining:
         if interrupted is not None:
             return interrupted
         return NewTrial(self.epochs) if may_create else None
+
+    def stops(self, records: Sequence[TrialRecord], number: int) -> bool:  # noqa: ARG002
+        """Return False: there is no rung to stop at."""
+        return False

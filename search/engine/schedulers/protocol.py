@@ -28,11 +28,7 @@ with none running, the study is over."""
 
 
 class Scheduler(Protocol):
-    """Pure over the records: no state, no clock, no random numbers.
-
-    When there is nothing to start any more, trials still wait at rungs. They are not
-    ended: with a larger budget they can be promoted.
-    """
+    """Pure over the records: no state, no clock, no random numbers."""
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -50,6 +46,14 @@ class Scheduler(Protocol):
         Args:
             records: every trial of the study, in order of number.
             may_create: whether the budget allows one more trial.
+        """
+        ...
+
+    def stops(self, records: Sequence[TrialRecord], number: int) -> bool:
+        """Return whether trial `number`, which waits at a rung, ends there for good.
+
+        Any other trial that waits when there is nothing to start any more is not ended:
+        with a larger budget it can go on.
         """
         ...
 

@@ -12,7 +12,7 @@ from support.conducted_study import Bench, Killed
 from support.segment_work import value_at
 from support.simulated_study import square
 
-from search.engine.schedulers import Asha, FullTraining
+from search.engine.schedulers import Asha, FullTraining, Scheduler, StoppingAsha
 from search.engine.searchers import Earlier, make_searcher
 from search.engine.segment import Answer, EndReason, Segment
 from search.journal import Clock, StudyState, TrialRecord, read_journal
@@ -95,6 +95,42 @@ def test_asha_continues_trials_from_their_checkpoint(tmp_path: Path) -> None:
     assert starts == ["0", "1", "3"]
 
 
+def test_a_stopped_trial_is_journalled_as_final_and_is_not_revived(
+    tmp_path: Path,
+) -> None:
+    stopping = StoppingAsha(epochs=9, min_epochs=1, eta=3)
+    bench = Bench(tmp_path, stopping, rules={"trials": 12, "concurrent": 3})
+    first = bench.session()
+    outcomes = [t.outcome for t in first.trials]
+    assert set(outcomes) == {Outcome.COMPLETED, Outcome.STOPPED}
+    for trial in first.trials:
+        assert (trial.outcome is Outcome.COMPLETED) == (9 in trial.rung_values)
+    bench.rules = {"trials": 14}
+    assert bench.session().trials[:12] == first.trials
+
+
+def test_a_driver_that_dies_before_it_stops_a_trial_stops_it_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    """Others reached the rung in the meantime; they have no say."""
+    bench = Bench(tmp_path, StoppingAsha(epochs=9, min_epochs=1, eta=3))
+    bench.rules = {"concurrent": 4}
+    journal = bench.journal()
+    conductor = bench.desk(journal).conductor
+    asked = [conductor.ask() for _ in range(4)]
+    segments = [s for s in asked if isinstance(s, Segment)]
+    assert len(segments) == 4
+    for segment, value in zip(segments, (0.5, 0.6, 0.7, 0.8), strict=True):
+        conductor.epoch_done(segment, 1, {"val_mae": value}, "c")
+    conductor.segment_finished(segments[0], "c", None)
+    journal.lives = 1
+    with pytest.raises(Killed):
+        conductor.segment_finished(segments[1], "c", None)
+    assert StudyState.read(tmp_path / "journal.jsonl").trials[1].outcome is None
+    state = bench.desk(bench.journal()).conductor.state
+    assert [t.outcome for t in state.trials[:2]] == [None, Outcome.STOPPED]
+
+
 @pytest.mark.parametrize(
     ("what", "outcome", "message"),
     [
@@ -143,7 +179,7 @@ def test_a_worker_lost_too_often_ends_its_trial(tmp_path: Path) -> None:
 
 
 def reference(
-    folder: Path, searcher: str, scheduler: FullTraining | Asha
+    folder: Path, searcher: str, scheduler: Scheduler
 ) -> tuple[Bench, StudyState, int]:
     """Return an uninterrupted study and how many events it has."""
     folder.mkdir()
@@ -157,12 +193,17 @@ def reference(
 
 @pytest.mark.parametrize("searcher", ["random", "hyperopt"])
 @pytest.mark.parametrize(
-    "scheduler", [FullTraining(3), Asha(epochs=4, min_epochs=1, eta=2)]
+    "scheduler",
+    [
+        FullTraining(3),
+        Asha(epochs=4, min_epochs=1, eta=2),
+        StoppingAsha(epochs=4, min_epochs=1, eta=2),
+    ],
 )
 def test_a_driver_killed_at_random_points_proposes_what_the_other_did(
     tmp_path_factory: pytest.TempPathFactory,
     searcher: str,
-    scheduler: FullTraining | Asha,
+    scheduler: Scheduler,
 ) -> None:
     base = tmp_path_factory.mktemp("kills")
     _, expected, n_events = reference(base / "whole", searcher, scheduler)

@@ -16,6 +16,7 @@ from search.engine.schedulers import (
     FullTraining,
     NewTrial,
     Scheduler,
+    StoppingAsha,
     make_scheduler,
 )
 from search.engine.searchers import make_searcher
@@ -75,6 +76,8 @@ def test_rungs_that_do_not_fit_are_refused() -> None:
         make_scheduler("asha", epochs=30, min_epochs=1, eta=1)
     with pytest.raises(ConfigError, match=r"'ahsa'; did you mean 'asha'\?"):
         make_scheduler("ahsa", epochs=30)
+    with pytest.raises(ConfigError, match="unknown mode 'stoping' of asha; did you"):
+        make_scheduler("asha", epochs=30, mode="stoping")
 
 
 # None --------------------------------------------------------------------------------
@@ -147,7 +150,10 @@ def test_a_full_trial_is_never_continued() -> None:
     assert ASHA.next_segment(records, may_create=False) is None
 
 
-@pytest.mark.parametrize("scheduler", [ASHA, FullTraining(9)])
+@pytest.mark.parametrize(
+    "scheduler",
+    [ASHA, FullTraining(9), StoppingAsha(epochs=9, min_epochs=1, eta=3)],
+)
 def test_interrupted_trials_go_on_before_anything_else(scheduler: Scheduler) -> None:
     records = [
         TrialRecord(0, {}, running=True, target_epoch=9),
@@ -175,6 +181,51 @@ def test_a_small_study_still_ends_with_a_full_trial() -> None:
     assert ASHA.next_segment(records, may_create=False) is None
 
 
+# ASHA by stopping, by hand -----------------------------------------------------------
+
+STOPPING = StoppingAsha(epochs=9, min_epochs=1, eta=3)
+
+
+def arrived(*values: float) -> list[TrialRecord]:
+    """Trials that reached the first rung one after another."""
+    records = at(*[(value,) for value in values])
+    return [replace(r, arrivals={1: r.number}) for r in records]
+
+
+def test_a_trial_among_the_best_third_so_far_passes_its_rung() -> None:
+    records = arrived(0.5, 0.4, 0.6, 0.45, 0.41, 0.42)
+    # Of the first five one may pass, the best so far; of six two may.
+    stopped = [STOPPING.stops(records, n) for n in range(6)]
+    assert stopped == [False, False, True, True, True, True]
+    records = arrived(0.5, 0.4, 0.6, 0.45, 0.43, 0.42)
+    assert not STOPPING.stops(records, 5)
+    assert [STOPPING.stops(arrived(0.3, 0.3), n) for n in (0, 1)] == [False, True]
+
+
+def test_whoever_comes_later_does_not_change_what_was_decided() -> None:
+    values = (0.5, 0.4, 0.6, 0.45, 0.41, 0.42)
+    for number in range(6):
+        then = STOPPING.stops(arrived(*values[: number + 1]), number)
+        later = STOPPING.stops(arrived(*values, *[0.01] * 20), number)
+        assert then == later
+
+
+def test_a_trial_that_passed_goes_on_before_a_new_one_begins() -> None:
+    records = arrived(0.5, 0.4)
+    assert STOPPING.next_segment(records) == Continue(0, 3)
+    records[0] = replace(at((0.5, 0.4))[0], arrivals={1: 0, 3: 0})
+    assert STOPPING.next_segment(records) == Continue(0, 9)
+    records = [replace(r, outcome=Outcome.STOPPED) for r in records]
+    assert STOPPING.next_segment(records) == NewTrial(1)
+    assert STOPPING.next_segment(records, may_create=False) is None
+
+
+def test_no_other_scheduler_stops_a_trial_for_good() -> None:
+    records = arrived(0.1, 0.2, 0.3)
+    for scheduler in (ASHA, FullTraining(9)):
+        assert not any(scheduler.stops(records, n) for n in range(3))
+
+
 # Whole studies on analytic curves ----------------------------------------------------
 
 
@@ -189,8 +240,11 @@ def study(scheduler: Scheduler, seed: int, workers: int = 1) -> SimulatedStudy:
     return SimulatedStudy(square(), curve, searcher, scheduler, seed, workers)
 
 
-def test_asha_beats_full_trainings_at_equal_epochs() -> None:
-    asha, none = Asha(epochs=27, min_epochs=1, eta=3), FullTraining(27)
+@pytest.mark.parametrize("kind", [Asha, StoppingAsha])
+def test_asha_beats_full_trainings_at_equal_epochs(
+    kind: type[Asha] | type[StoppingAsha],
+) -> None:
+    asha, none = kind(epochs=27, min_epochs=1, eta=3), FullTraining(27)
     budget = 10 * 27
     ours = [
         best_value(study(asha, s).run(trials=999, epoch_budget=budget))

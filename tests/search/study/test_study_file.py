@@ -1,5 +1,7 @@
 """The study file: what is refused, and where the message points."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,33 @@ def test_a_study_goes_on_with_other_resources_and_time_outs(tmp_path: Path) -> N
     assert study_digest(after.config) == study_digest(before.config)
     assert continued_study(folder, after).config.resources.cpus == 4
     assert saved_study(folder).config.trial.timeout_minutes == 90
+
+
+def test_a_key_that_came_later_changes_no_digest_at_its_old_meaning(
+    tmp_path: Path,
+) -> None:
+    configuration = {"training": {"epochs": 9}}
+    digests = {
+        mode: study_digest(
+            study(
+                tmp_path,
+                configuration=configuration,
+                algorithm={"scheduler": {"kind": "asha", "mode": mode}},
+            ).config
+        )
+        for mode in ("promotion", "stopping")
+    }
+    assert digests["promotion"] != digests["stopping"]
+    plain = study(
+        tmp_path, configuration=configuration, algorithm={"scheduler": {"kind": "asha"}}
+    )
+    content = plain.config.model_dump(mode="json")
+    free = ("budget", "resources", "trial", "promotion", "warm_start")
+    fixed = {name: value for name, value in content.items() if name not in free}
+    del fixed["algorithm"]["scheduler"]["mode"]
+    text = json.dumps(fixed, sort_keys=True, separators=(",", ":"))
+    before = hashlib.sha256(text.encode()).hexdigest()
+    assert digests["promotion"] == before
 
 
 def test_no_section_that_decides_values_may_change(tmp_path: Path) -> None:
