@@ -42,7 +42,7 @@ class Surrogate:
     """The folder's model and constants, one per process."""
 
     folder: Path
-    _session: Any = field(init=False, repr=False)
+    _session: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_session", _session(self.folder / "model.onnx"))
@@ -73,6 +73,15 @@ class Surrogate:
                 "parameters": parameters,
             }
         )
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """See `TASKS`."""
+        return TASKS
+
+    def problem(self, task: str) -> "LcbenchTask":
+        """Return one task."""
+        return LcbenchTask(self, task)
 
     @property
     def others(self) -> tuple[str, ...]:

@@ -48,3 +48,30 @@ class Problem(Protocol):
     def regret(self, value: float) -> float:
         """Return `value` on a scale where 0 is the best known and 1 the median."""
         ...
+
+    def __hash__(self) -> int:
+        """Equal problems have equal curves, so that work on one can be kept."""
+        ...
+
+
+class Suite(Protocol):
+    """A set of tasks over one space."""
+
+    @property
+    def space(self) -> Space:
+        """The same for every task."""
+        ...
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks of the table."""
+        ...
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Tasks that earlier studies were about."""
+        ...
+
+    def problem(self, task: str) -> Problem:
+        """Return the task called `task`."""
+        ...

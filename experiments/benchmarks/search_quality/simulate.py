@@ -15,6 +15,7 @@ from experiments.benchmarks.search_quality.problem import Curve, Problem
 from search.engine.conductor import Conductor, Engine, Rules
 from search.engine.segment import Answer, Segment
 from search.journal import OBJECTIVE, Clock, Journal, StudyCreated, StudyState
+from search.journal.events import Metrics
 from search.trial.outcome import Outcome
 
 UNLIMITED = 10**6
@@ -157,7 +158,8 @@ class Floor:
         value = float(curve.values[epoch - 1])
         self.recorder.add(value)
         checkpoint = f"{segment.folder}/last"
-        metrics = {OBJECTIVE: value, "seconds": float(curve.seconds[epoch - 1])}
+        seconds = float(curve.seconds[epoch - 1])
+        metrics: Metrics = {OBJECTIVE: value, "seconds": seconds}
         self.conductor.epoch_done(segment, epoch, metrics, checkpoint)
         if epoch < segment.until_epoch:
             self._push(segment, epoch + 1)
