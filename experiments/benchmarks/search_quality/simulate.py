@@ -18,7 +18,6 @@ from search.journal import OBJECTIVE, Clock, Journal, StudyCreated, StudyState
 from search.journal.events import Metrics
 from search.trial.outcome import Outcome
 
-UNLIMITED = 10**6
 _FAILURE = "the configuration lies in the failing region"
 
 
@@ -97,7 +96,7 @@ class Simulation:
         name, digest = "simulated", self.problem.space.digest
         journal.append(StudyCreated(name=name, study_digest="", space_digest=digest))
         rules = Rules(
-            trials=UNLIMITED,
+            trials=None,
             epochs=self.problem.epochs,
             seed=self.seed,
             concurrent=self.workers,
