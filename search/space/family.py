@@ -67,11 +67,12 @@ def value_problems(space: Space, config_class: type[TrialConfig]) -> list[Proble
     """Return the values of `space` that the family refuses, empty if it takes all.
 
     Every bound and every choice, around several base points, every known-good
-    configuration and 64 random ones must be valid configurations whose values come out
-    as they went in. The names have to be right already (`name_problems`).
+    configuration and 64 random ones, as far as the constraints allow them, must be
+    valid configurations whose values come out as they went in. The names have to be
+    right already (`name_problems`).
     """
     found: dict[Location, Problem] = {}
-    for flat in _probes(space):
+    for flat in filter(space.allows, _probes(space)):
         for problem in _probe_problems(space, config_class, flat):
             found.setdefault(problem.location, problem)
     # A bound that is refused explains the values that are refused beyond it.

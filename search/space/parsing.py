@@ -10,6 +10,12 @@ from search.space.conditions import (
     Condition,
     evaluation_order,
 )
+from search.space.constraint_check import (
+    Names,
+    acceptance_problems,
+    constraint_problems,
+    known_good_problems,
+)
 from search.space.parameters import KINDS, Parameter
 from search.space.prior import Prior
 from search.space.space import Space
@@ -28,6 +34,7 @@ class SpaceHeader(StrictModel):
     fixed: dict[str, DeclaredValue] = Field(default_factory=dict)
     parameters: dict[str, dict[str, Any]]
     known_good: tuple[dict[str, DeclaredValue], ...] = ()
+    constraints: tuple[str, ...] = ()
 
 
 def parse_space(
@@ -35,7 +42,7 @@ def parse_space(
 ) -> tuple[Space | None, list[Problem]]:
     """Return the space in `data` and every problem that needs no family to see.
 
-    The space is None if a part of it cannot be read at all.
+    The space is None if a part of it cannot be read at all, or nothing can be sampled.
     """
     header, problems = _header(data)
     entries = data.get("parameters")
@@ -49,13 +56,16 @@ def parse_space(
         if not entries:
             problems.append(Problem(("parameters",), "a space needs one parameter"))
         problems += _condition_problems(parameters, set(entries))
+        problems += _constraint_problems(data, parameters, entries)
     if header is None:
         return None, problems
     problems += _fixed_problems(header)
     if len(parameters) < len(header.parameters) or problems:
         return None, problems + _readable_known_good_problems(header, parameters)
     space = Space(**(dict(header) | {"name": name, "parameters": parameters}))
-    return space, _known_good_problems(space)
+    problems = _known_good_problems(space) or known_good_problems(space)
+    empty = acceptance_problems(space)
+    return None if empty else space, problems + empty
 
 
 def _header(data: Mapping[str, Any]) -> tuple[SpaceHeader | None, list[Problem]]:
@@ -195,6 +205,18 @@ def _condition_fault(
     if not any(condition.holds(value) for value in values):
         return f"never true: {condition.parameter} is {decider.describe()}"
     return None
+
+
+def _constraint_problems(
+    data: Mapping[str, Any],
+    parameters: Mapping[str, Parameter],
+    entries: Mapping[str, Any],
+) -> list[Problem]:
+    texts, fixed = data.get("constraints"), data.get("fixed")
+    if not isinstance(texts, list):
+        return []
+    names = Names(parameters, entries, fixed if isinstance(fixed, dict) else {})
+    return constraint_problems(texts, names)
 
 
 def _known_good_problems(space: Space) -> list[Problem]:

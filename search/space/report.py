@@ -7,10 +7,29 @@ from typing import Any
 
 import numpy as np
 
+from search.space.acceptance import Acceptance, measure_acceptance, percent
 from search.space.space import Space
 from search.space.values import Value, spoken
 
 _ENUMERATED = 100_000
+
+
+@dataclass(frozen=True)
+class ConstraintRow:
+    """One constraint and the share of random configurations that break it."""
+
+    constraint: str
+    rejects: float
+
+
+@dataclass(frozen=True)
+class AcceptanceRow:
+    """Share of random configurations that every constraint allows, 95 % interval."""
+
+    rate: float
+    low: float
+    high: float
+    draws: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,9 @@ class SpaceReport:
     """Parameters without an end of values."""
     n_discrete_combinations: int | None
     """Distinct combinations of the others; None if too many to count."""
+    constraints: list[ConstraintRow]
+    acceptance: AcceptanceRow | None
+    """What the constraints leave over; None without constraints."""
     known_good: list[dict[str, Value]]
     samples: list[dict[str, Value]]
 
@@ -53,11 +75,27 @@ class SpaceReport:
                 + f"  when {condition}" * bool(condition)
                 + f"  prior {prior}" * bool(prior)
             )
+        lines += self._constraint_lines()
         for title, flats in (("known good", self.known_good), ("sample", self.samples)):
             for index, flat in enumerate(flats, start=1):
                 shown = {key: v for key, v in flat.items() if v is not None}
                 words = ", ".join(f"{k}={_word(v)}" for k, v in shown.items())
                 lines.append(f"{title} {index}: {words}")
+        return lines
+
+    def _constraint_lines(self) -> list[str]:
+        if self.acceptance is None:
+            return []
+        lines = [
+            f"  {row.constraint}  rejects {percent(row.rejects)}"
+            for row in self.constraints
+        ]
+        found = self.acceptance
+        lines.append(
+            f"constraints allow {percent(found.rate)} of random configurations "
+            f"({percent(found.low)} to {percent(found.high)}, 95 % interval of "
+            f"{found.draws:,} draws)"
+        )
         return lines
 
     def _counts(self) -> str:
@@ -66,6 +104,8 @@ class SpaceReport:
         return (
             f"{len(self.parameters)} parameters ({len(self.conditionals)} conditional, "
             f"{self.n_continuous} continuous), {combinations} discrete combinations"
+            + " before constraints"
+            * bool(self.constraints)
         )
 
 
@@ -73,6 +113,7 @@ def check_report(space: Space, *, seed: int = 0, n_samples: int = 3) -> SpaceRep
     """Return the summary of `space` with `n_samples` random configurations."""
     generator = np.random.default_rng(seed)
     parameters = space.parameters
+    found = measure_acceptance(space) if space.constraints else None
     return SpaceReport(
         name=space.name,
         family=space.family,
@@ -93,9 +134,20 @@ def check_report(space: Space, *, seed: int = 0, n_samples: int = 3) -> SpaceRep
         },
         n_continuous=sum(p.size is None for p in parameters.values()),
         n_discrete_combinations=discrete_combinations(space),
+        constraints=_constraint_rows(found),
+        acceptance=None
+        if found is None
+        else AcceptanceRow(found.rate, *found.interval, found.draws),
         known_good=[space.resolve(flat) for flat in space.known_good],
         samples=[space.sample(generator) for _ in range(n_samples)],
     )
+
+
+def _constraint_rows(found: Acceptance | None) -> list[ConstraintRow]:
+    if found is None:
+        return []
+    counts = found.rejections.items()
+    return [ConstraintRow(text, count / found.draws) for text, count in counts]
 
 
 def discrete_combinations(space: Space) -> int | None:

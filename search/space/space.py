@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from search.space.conditions import evaluation_order
+from search.space.constraints import Constraint, parse_constraint
 from search.space.parameters import Parameter
 from search.space.values import DeclaredValue, FlatConfiguration, Value
 from sitenet_core.config import (
@@ -23,6 +24,9 @@ from sitenet_core.config import (
     unflatten,
 )
 from sitenet_core.errors import ConfigError
+
+MAX_DRAWS = 20_000
+"""Of one configuration; where 0.1 % is allowed, all are rejected once in 5e8 times."""
 
 
 class Space(StrictModel):
@@ -40,6 +44,20 @@ class Space(StrictModel):
     parameters: dict[str, Parameter]
     known_good: tuple[dict[str, DeclaredValue], ...] = ()
     """Complete flat configurations, tried first and in this order."""
+    constraints: tuple[str, ...] = ()
+    """What every configuration satisfies (see `search.space.constraints`)."""
+
+    @field_validator("constraints")
+    @classmethod
+    def _readable(cls, constraints: tuple[str, ...]) -> tuple[str, ...]:
+        for text in constraints:
+            parse_constraint(text)
+        return constraints
+
+    @cached_property
+    def rules(self) -> tuple[Constraint, ...]:
+        """The constraints, read."""
+        return tuple(parse_constraint(text) for text in self.constraints)
 
     @cached_property
     def order(self) -> tuple[str, ...]:
@@ -56,9 +74,11 @@ class Space(StrictModel):
         """SHA-256 of everything but the name and the description.
 
         What a space does not use leaves no trace, so that a space from before there
-        were priors keeps its digest.
+        were priors and constraints keeps its digest.
         """
         content = self.model_dump(mode="json", exclude={"name", "description"})
+        if not self.constraints:
+            del content["constraints"]
         for parameter in content["parameters"].values():
             if parameter["prior"] is None:
                 del parameter["prior"]
@@ -99,15 +119,32 @@ class Space(StrictModel):
         return tuple(name for name in self.parameters if name in live)
 
     def sample(self, generator: np.random.Generator) -> dict[str, Value]:
-        """Return a random flat configuration, each parameter drawn independently.
+        """Return a random flat configuration that the constraints allow.
 
-        One number is drawn for every parameter, active or not, so that a condition
-        does not shift the numbers of the parameters after it.
+        Each parameter is drawn independently. One number is drawn for every parameter,
+        active or not, so that a condition does not shift the numbers of the parameters
+        after it. What a constraint rejects is drawn anew, as a whole.
+
+        Raises:
+            ConfigError: if nothing allowed is found in 20,000 draws; a space file of
+                which less than 0.1 % is allowed is refused when it is read.
         """
-        return self.from_units(generator.random(len(self.parameters)).tolist())
+        for _ in range(MAX_DRAWS):
+            shares = generator.random(len(self.parameters)).tolist()
+            flat = self.from_units(shares)
+            if self.allows(flat):
+                return flat
+        raise ConfigError(
+            f"space {self.name}: none of {MAX_DRAWS:,} random configurations satisfies "
+            f"the constraints ({'; '.join(self.constraints)}); loosen one of them"
+        )
+
+    def allows(self, flat: FlatConfiguration) -> bool:
+        """Return whether `flat` satisfies every constraint."""
+        return all(rule.holds(flat) for rule in self.rules)
 
     def from_units(self, units: Sequence[float]) -> dict[str, Value]:
-        """Return the flat configuration that uniform numbers draw.
+        """Return the flat configuration that uniform numbers draw, allowed or not.
 
         Without priors, they are the unit coordinates of the result.
 

@@ -36,4 +36,4 @@ def check_keys(document: Mapping[str, Any], command: str) -> None:
     for key, inner in expected.items():
         parts = document[key] if isinstance(document[key], list) else [document[key]]
         for part in parts if inner else ():
-            assert set(part) == inner, key
+            assert part is None or set(part) == inner, key

@@ -37,18 +37,19 @@ def next_proposal(  # noqa: PLR0913 - six, all of them the contract's
     Trial k is the k-th known-good configuration, as long as there are any. Then come
     the configurations of the earlier studies' portfolio that no trial has yet. After
     that the searcher proposes. What any trial has, running and failed ones included, is
-    not proposed again: a random configuration takes its place.
+    not proposed again, and what the space's constraints rule out never is: a random
+    configuration takes its place.
     """
     if trial < len(space.known_good):
         return Proposal(space.resolve(space.known_good[trial]), "known_good")
     taken = {_key(record.configuration) for record in history}
     for carried_over in earlier.portfolio:
-        if _key(carried_over) not in taken:
+        if _key(carried_over) not in taken and space.allows(carried_over):
             return Proposal(dict(carried_over), "portfolio")
     proposed = searcher.propose(space, history, trial=trial, seed=seed, earlier=earlier)
     numbers = generator(seed, trial, _REPLACEMENT_STREAM)
     for _ in range(MAX_REPLACEMENTS):
-        if _key(proposed) not in taken:
+        if _key(proposed) not in taken and space.allows(proposed):
             break
         proposed = space.sample(numbers)
     return Proposal(proposed, "searcher")

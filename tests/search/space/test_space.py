@@ -20,10 +20,13 @@ from search.space import (
     spaces_root,
 )
 from search.space.parameters import (
+    KINDS,
     ChoiceParameter,
     FloatParameter,
     IntegerParameter,
 )
+from search.space.parsing import SpaceHeader
+from search.space.prior import Prior
 from sitenet_core.errors import ConfigError
 
 UNITS = st.floats(0, 1, exclude_max=True)
@@ -267,11 +270,30 @@ def test_every_shipped_space_compiles_and_its_samples_are_valid(name: str) -> No
     assert name in (spaces_root() / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_example_in_the_readme_is_a_space(tmp_path: Path) -> None:
+def test_the_examples_in_the_readme_are_spaces(tmp_path: Path) -> None:
     text = (spaces_root() / "README.md").read_text(encoding="utf-8")
-    example = text.split("```yaml\n")[1].split("```")[0]
-    (tmp_path / "example.yaml").write_text(example, encoding="utf-8")
-    assert len(load_space("example.yaml", tmp_path).parameters) == 4
+    sizes = []
+    for part in text.split("```yaml\n")[1:]:
+        (tmp_path / "example.yaml").write_text(part.split("```")[0], encoding="utf-8")
+        space = load_space("example.yaml", tmp_path)
+        sizes.append((len(space.parameters), len(space.constraints)))
+    assert sizes == [(4, 0), (6, 2)]
+    shown = text.split("```\n  model.attention_heads")[1].split("```")[0]
+    report = "\n".join(check_report(space).lines())
+    assert f"  model.attention_heads{shown}" in f"{report}\n"
+
+
+def test_the_readme_lists_every_key_of_the_format() -> None:
+    text = (spaces_root() / "README.md").read_text(encoding="utf-8")
+    tables = {
+        "the file": set(SpaceHeader.model_fields),
+        "a parameter": {key for kind in KINDS.values() for key in kind.model_fields},
+        "`prior`": set(Prior.model_fields),
+    }
+    for title, expected in tables.items():
+        rows = text.split(f"| key of {title} |")[1].split("\n\n")[0].split("\n")[2:]
+        cells = [row.split("|")[1] for row in rows]
+        assert {key for cell in cells for key in cell.split("`")[1::2]} == expected
 
 
 def test_shipped_spaces_are_found_by_name_and_files_by_path(tmp_path: Path) -> None:
