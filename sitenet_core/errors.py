@@ -77,7 +77,25 @@ class NonFiniteLossError(TrialError):
 
 
 class OutOfMemoryError(TrialError):
-    """The device or the host had no memory left for this configuration."""
+    """The device or the host had no memory left for this configuration.
+
+    Args:
+        message: what was done, and what to do.
+        micro_batch: the most that went through the network at once, in the unit of
+            `ModelFamily.micro_batch`; None outside a training.
+        smallest: whether less at once would have taken no less memory.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        micro_batch: int | None = None,
+        *,
+        smallest: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.micro_batch = micro_batch
+        self.smallest = smallest
 
 
 class TrialTimeoutError(TrialError):

@@ -8,6 +8,7 @@ configurations.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from search.engine.budget import (
     Budget,
@@ -42,8 +43,17 @@ from search.journal import (
     objective_at,
 )
 from search.journal.events import Metrics
-from search.space import Space
+from search.space import FlatConfiguration, Space
+from search.trial.messages import FailedMessage
 from search.trial.outcome import Outcome
+
+if TYPE_CHECKING:
+    from sitenet_core.training.sizing import MemoryPlan
+
+PlanMemory = Callable[[FlatConfiguration, int | None], "MemoryPlan | None"]
+"""(configuration, largest micro-batch that it may have) → how a trial is divided; None
+where nothing is known of that."""
+INFEASIBLE = "infeasible: does not fit with one crystal at a time"
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,8 @@ class Engine:
     scheduler: Scheduler
     earlier: Earlier = NO_EARLIER
     """What earlier studies tell; fixed while the study lasts."""
+    plan_memory: PlanMemory = lambda _configuration, _most: None
+    """Asked before each segment."""
 
 
 class Conductor:
@@ -163,7 +175,7 @@ class Conductor:
         self, segment: Segment, epoch: int, metrics: Metrics, checkpoint: str | None
     ) -> None:
         """Note an epoch of a running segment; one that was given up is ignored."""
-        if self._is_current(segment):
+        if self.is_current(segment):
             self._append(
                 EpochDone(
                     trial=segment.trial,
@@ -178,7 +190,7 @@ class Conductor:
         self, segment: Segment, checkpoint: str | None, bundle: str | None
     ) -> None:
         """Note that a segment reached its target; the trial may be complete."""
-        if not self._is_current(segment):
+        if not self.is_current(segment):
             return
         values = self._state.trials[segment.trial].epoch_values
         if objective_at(values, segment.until_epoch) is None:
@@ -204,14 +216,24 @@ class Conductor:
         traceback: str | None = None,
     ) -> None:
         """Note a failure; a lost worker's trial goes on as often as the rules say."""
-        if self._is_current(segment):
+        failure = FailedMessage(outcome=kind, message=message, traceback=traceback)
+        self.failed(segment, failure)
+
+    def failed(self, segment: Segment, failure: FailedMessage) -> None:
+        """Note a failure as the worker tells it, its paths the study's.
+
+        A trial that ran out of memory goes on with half as much at once.
+        """
+        if self.is_current(segment):
             self._append(
                 SegmentFailed(
                     trial=segment.trial,
                     attempt=segment.attempt,
-                    kind=kind,
-                    message=message,
-                    traceback=traceback,
+                    kind=failure.outcome,
+                    message=failure.message,
+                    traceback=failure.traceback,
+                    micro_batch=failure.micro_batch,
+                    smallest=failure.smallest,
                 )
             )
             self._settle(segment.trial)
@@ -220,7 +242,8 @@ class Conductor:
         """Close the session. Trials that wait at a rung, or were cut off, can go on."""
         self._append(SessionEnded(reason=reason.value))
 
-    def _is_current(self, segment: Segment) -> bool:
+    def is_current(self, segment: Segment) -> bool:
+        """Return whether a worker has `segment`, as far as the journal knows."""
         record = self._state.trials[segment.trial]
         return record.running and record.attempts == segment.attempt
 
@@ -262,6 +285,7 @@ class Conductor:
 
     def _start(self, record: TrialRecord, until_epoch: int) -> Segment:
         attempt = record.attempts + 1
+        memory = self._engine.plan_memory(record.configuration, record.micro_batch)
         event = SegmentStarted(
             trial=record.number,
             attempt=attempt,
@@ -270,6 +294,9 @@ class Conductor:
             checkpoint=record.last_checkpoint,
             folder=f"trials/{record.number:05d}/attempt-{attempt}",
             gpus=self._rules.gpus,
+            micro_batch=record.micro_batch if memory is None else memory.micro_batch,
+            predicted_bytes=None if memory is None else memory.predicted_bytes,
+            memory_bytes=None if memory is None else memory.memory_bytes,
         )
         self._append(event)
         return Segment(
@@ -282,6 +309,8 @@ class Conductor:
             checkpoint=event.checkpoint,
             folder=event.folder,
             seconds_left=self._seconds_left_of(record.number),
+            micro_batch=event.micro_batch,
+            smallest=memory is not None and memory.smallest,
         )
 
     def _seconds_left_of(self, trial: int) -> float | None:
@@ -296,18 +325,20 @@ class Conductor:
             return
         failure = details.failures[-1] if details.failures else None
         if failure is not None and failure.attempt == record.attempts:
-            retried = failure.kind is Outcome.CANCELLED or (
-                failure.kind is Outcome.FAILED_LOST_WORKER
-                and details.lost_workers <= self._rules.max_lost_worker_retries
-            )
-            if not retried:
-                self._finish(record, failure.kind, failure.message)
+            if not self._goes_on(failure, details.lost_workers):
+                words = f"{INFEASIBLE}: " * failure.smallest + failure.message
+                self._finish(record, failure.kind, words)
         elif self._rules.epochs in record.rung_values:
             self._finish(record, Outcome.COMPLETED, "")
         elif record.waiting and self._engine.scheduler.stops(
             self._state.trials, number
         ):
             self._finish(record, Outcome.STOPPED, "")
+
+    def _goes_on(self, failure: SegmentFailed, lost_workers: int) -> bool:
+        if failure.kind is Outcome.FAILED_LOST_WORKER:
+            return lost_workers <= self._rules.max_lost_worker_retries
+        return failure.kind is Outcome.CANCELLED or failure.halved is not None
 
     def _finish(self, record: TrialRecord, outcome: Outcome, message: str) -> None:
         self._append(

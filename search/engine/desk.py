@@ -17,11 +17,35 @@ from search.trial.messages import (
 )
 from search.trial.outcome import Outcome
 from search.trial.payload import SegmentPayload
+from sitenet_core.config.machine import oom_kills
 from sitenet_core.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
 LOST_WORKER = "the worker process ended without a word (killed, or its machine gone)"
+KILLED_FOR_MEMORY = "the worker process was killed because memory ran out"
+
+
+class MemoryKills:
+    """Kills for want of memory in this control group, each told of once.
+
+    Ray's workers are in the control group of the driver that started it. The kernel
+    says nothing to whoever waits for a process that it kills, but it counts.
+
+    Args:
+        count: returns how many there were so far; None where nobody counts.
+    """
+
+    def __init__(self, count: Callable[[], int | None] = oom_kills) -> None:
+        self._count = count
+        self._told = count() or 0
+
+    def another(self) -> bool:
+        """Return whether there was one that nobody was told of; told of it is now."""
+        if (self._count() or 0) <= self._told:
+            return False
+        self._told += 1
+        return True
 
 
 @dataclass
@@ -33,6 +57,8 @@ class Desk:
     """Of the study."""
     payload_of: Callable[[Segment], SegmentPayload]
     """Raises ConfigError for a configuration that its family refuses."""
+    kills: MemoryKills = field(default_factory=MemoryKills)
+    """Tells whether a worker of this machine was killed for its memory."""
     _segments: dict[str, Segment] = field(default_factory=dict)
 
     def next(self, handle: str) -> SegmentPayload | Answer:
@@ -74,25 +100,39 @@ class Desk:
         else:
             self._failed(segment, message)
 
-    def ended(self, handle: str) -> None:
+    def ended(self, handle: str, *, for_memory: bool = False) -> None:
         """Note that the back end is done with `handle`, in whatever way.
 
         A segment that has not said how it ended was lost with its worker, unless the
         worker left its last words in the folder of the attempt.
+
+        Args:
+            handle: of the segment.
+            for_memory: the back end says that it ended the worker for its memory.
         """
         segment = self._segments.pop(handle, None)
-        if segment is None:
+        if segment is None or not self.conductor.is_current(segment):
             return
         words = read_failure(self.folder / segment.folder)
-        lost = FailedMessage(outcome=Outcome.FAILED_LOST_WORKER, message=LOST_WORKER)
-        self._failed(segment, words or lost)
+        self._failed(segment, words or self._lost(segment, for_memory=for_memory))
+
+    def _lost(self, segment: Segment, *, for_memory: bool) -> FailedMessage:
+        if not (self.kills.another() or for_memory):
+            return FailedMessage(
+                outcome=Outcome.FAILED_LOST_WORKER, message=LOST_WORKER
+            )
+        known = segment.micro_batch is not None
+        return FailedMessage(
+            outcome=Outcome.FAILED_OOM if known else Outcome.FAILED_LOST_WORKER,
+            message=KILLED_FOR_MEMORY,
+            micro_batch=segment.micro_batch,
+            smallest=segment.smallest,
+        )
 
     def _failed(self, segment: Segment, failure: FailedMessage) -> None:
-        self.conductor.segment_failed(
-            segment,
-            failure.outcome,
-            failure.message,
-            self._relative(failure.traceback),
+        traceback = self._relative(failure.traceback)
+        self.conductor.failed(
+            segment, failure.model_copy(update={"traceback": traceback})
         )
 
     def _relative(self, path: str | None) -> str | None:

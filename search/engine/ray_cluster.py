@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,6 +91,23 @@ def capacity(resources: TrialResources) -> int:
             "set RAY_ADDRESS to a larger cluster"
         )
     return room
+
+
+def memory_of_nodes(resources: TrialResources, concurrent: int) -> int | None:
+    """Return the least memory, in bytes, that a trial has on any node of a cluster.
+
+    None if Ray runs on this machine alone, which can be asked itself.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if [node["NodeManagerHostname"] for node in nodes] == [socket.gethostname()]:
+        return None
+    shares = []
+    for node in nodes:
+        has = node["Resources"]
+        trials = min(int(has.get("CPU", 0) // resources.cpus), concurrent)
+        if trials > 0:
+            shares.append(has.get("memory", 0) / trials)
+    return int(min(shares, default=0)) or None
 
 
 def probe(address: str) -> str | None:

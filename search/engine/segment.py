@@ -23,6 +23,10 @@ class Segment:
     folder: str
     seconds_left: float | None
     """What the trial's time-out has left; None without one."""
+    micro_batch: int | None = None
+    """Most that may go through the network at once; None is what suits the device."""
+    smallest: bool = False
+    """Whether less than that would not take less memory."""
 
 
 class Answer(Enum):

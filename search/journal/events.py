@@ -77,6 +77,13 @@ class SegmentStarted(Event):
     """Folder of the attempt, relative to the study's folder."""
     gpus: float = Field(default=0, ge=0)
     """GPUs that the worker has."""
+    micro_batch: int | None = None
+    """Most that goes through the network at once, as in `FitOptions`; None is what
+    suits the worker's device."""
+    predicted_bytes: int | None = None
+    """Peak of memory that is expected of it; None where nothing was predicted."""
+    memory_bytes: int | None = None
+    """Memory that it may use; None if that is not known."""
 
 
 class EpochDone(Event):
@@ -115,6 +122,22 @@ class SegmentFailed(Event):
     message: str
     traceback: str | None = None
     """File with the traceback, relative to the study's folder."""
+    micro_batch: int | None = None
+    """For want of memory: the most that went through the network at once."""
+    smallest: bool = False
+    """For want of memory: whether less at once would not have taken less."""
+
+    @property
+    def halved(self) -> int | None:
+        """The micro-batch with which the trial goes on; None if it does not fit.
+
+        Only lack of memory is mended by that. It says so too where nothing is known of
+        what was at once in the memory, as when it ran out before the first batch.
+        """
+        used = self.micro_batch
+        if self.kind is not Outcome.FAILED_OOM or used is None:
+            return None
+        return None if self.smallest or used < 2 else used // 2
 
 
 class TrialFinished(Event):

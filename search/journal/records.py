@@ -42,6 +42,9 @@ class TrialRecord:
     running: bool = False
     """Whether a segment is in the hands of a worker now."""
     bundle: str | None = None
+    micro_batch: int | None = None
+    """Largest micro-batch of the next segment: that of the one before, halved if it ran
+    out of memory; None where the worker decides."""
     message: str = ""
     """What went wrong, for a person; empty if nothing did."""
 

@@ -66,6 +66,21 @@ class TrialDetails:
     gpus: float = 0.0
     """GPUs of the current segment."""
     failures: tuple[SegmentFailed, ...] = ()
+    predicted_bytes: int | None = None
+    """Peak of memory that the latest segment was expected to have."""
+    memory_bytes: int | None = None
+    """Memory that it may use."""
+
+    @property
+    def halvings(self) -> int:
+        """How often the micro-batch was halved for want of memory."""
+        return sum(failure.halved is not None for failure in self.failures)
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """Largest memory that an epoch reported; None before the first."""
+        peaks = [m.get("peak_bytes") for m in self.curve.values()]
+        return max((int(peak) for peak in peaks if peak is not None), default=None)
 
     @property
     def seconds(self) -> float:
@@ -299,7 +314,7 @@ def _apply(
             failures=(*details.failures, event),
             lost_workers=details.lost_workers + lost,
         )
-        return replace(record, running=False, message=event.message), details
+        return _failed(record, event), details
     if isinstance(event, TrialFinished):
         record = replace(
             record,
@@ -327,6 +342,7 @@ def _started(
         running=True,
         epoch_values={e: v for e, v in record.epoch_values.items() if e <= keep},
         rung_values={e: v for e, v in record.rung_values.items() if e <= keep},
+        micro_batch=event.micro_batch or record.micro_batch,
     )
     curve = {e: m for e, m in details.curve.items() if e <= keep}
     details = replace(
@@ -336,8 +352,15 @@ def _started(
         repeated_epochs=details.repeated_epochs + repeated,
         began=elapsed,
         gpus=event.gpus,
+        predicted_bytes=event.predicted_bytes,
+        memory_bytes=event.memory_bytes,
     )
     return record, details
+
+
+def _failed(record: TrialRecord, event: SegmentFailed) -> TrialRecord:
+    most = event.halved or record.micro_batch
+    return replace(record, running=False, message=event.message, micro_batch=most)
 
 
 def _epoch(

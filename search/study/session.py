@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -112,9 +112,15 @@ class Session:
 
     def _desk(self, concurrent: int) -> Desk:
         """Return the study's desk with its session begun."""
+        engine = make_engine(self.study, saved_warm_start(self.folder))
+        if self.options.work == TRAIN:
+            from search.study.memory import memory_planner
+
+            planner = memory_planner(self.study, self.data, concurrent)
+            engine = replace(engine, plan_memory=planner)
         conductor = Conductor(
             Journal.open(self.folder.journal),
-            make_engine(self.study, saved_warm_start(self.folder)),
+            engine,
             make_rules(self.study, concurrent),
         )
         conductor.begin(socket.gethostname(), os.getpid(), session_versions(_PACKAGES))
@@ -144,6 +150,7 @@ class Session:
             bundle=str(self.folder.trial(segment.trial) / "bundle"),
             threads=resources.cpus,
             device="gpu" if resources.gpus else "cpu",
+            micro_batch=segment.micro_batch,
             seconds_left=segment.seconds_left,
         )
 

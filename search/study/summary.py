@@ -102,6 +102,13 @@ class StudySummary:
             "configuration": dict(record.configuration),
             "attempts": record.attempts,
             "seconds": round(details.seconds, 3),
+            "memory": {
+                "micro_batch": record.micro_batch,
+                "halvings": details.halvings,
+                "predicted_bytes": details.predicted_bytes,
+                "memory_bytes": details.memory_bytes,
+                "peak_bytes": details.peak_bytes,
+            },
             "bundle": None
             if record.bundle is None
             else str(self.folder / record.bundle),

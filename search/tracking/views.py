@@ -149,8 +149,16 @@ def _trial_tags(
         "attempts": str(trial.attempts),
         "message": trial.message[:_LONGEST_TAG],
         "folder": details.folder or "",
+        "micro_batch": _number(trial.micro_batch),
+        "micro_batch_halvings": _number(details.halvings or None),
+        "predicted_bytes": _number(details.predicted_bytes),
+        "memory_bytes": _number(details.memory_bytes),
     }
     return {name: value for name, value in tags.items() if value}
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _trial_status(outcome: Outcome | None, *, open_session: bool) -> Status:

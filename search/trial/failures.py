@@ -57,6 +57,8 @@ def record_failure(folder: Path, error: BaseException) -> FailedMessage:
         outcome=outcome_of(error),
         message=message,
         traceback=str(folder / TRACEBACK_FILE),
+        micro_batch=getattr(error, "micro_batch", None),
+        smallest=getattr(error, "smallest", False),
     )
     write_failure(folder, failure)
     return failure

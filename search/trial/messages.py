@@ -35,6 +35,11 @@ class FailedMessage(StrictModel):
     outcome: Outcome
     message: str
     traceback: str | None = None
+    micro_batch: int | None = None
+    """For want of memory: the most that went through the network at once; None outside
+    a training."""
+    smallest: bool = False
+    """For want of memory: whether less at once would not have taken less."""
 
 
 Message = Annotated[

@@ -34,6 +34,8 @@ class SegmentPayload(StrictModel):
     """Folder that the bundle goes to when the trial is complete."""
     threads: int = 1
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    micro_batch: int | None = None
+    """As in `FitOptions`."""
     seconds_left: float | None = None
     """What the trial's time-out has left."""
     grace_seconds: float = 10.0

@@ -38,6 +38,7 @@ def train(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
         threads=payload.threads,
         deadline_seconds=payload.seconds_left,
         device=payload.device,
+        micro_batch=payload.micro_batch,
     )
     result = fit(config, data, options, report)
     report.catch_up(result.epochs)

@@ -39,6 +39,8 @@ class MicroBatch:
     splits: bool
     """Whether the gradients of groups add up to that of the declared batch; where they
     do not (batch norm), it goes through the network whole."""
+    smallest: int = 1
+    """A smaller budget saves nothing within one crystal."""
 
 
 @runtime_checkable

@@ -44,16 +44,22 @@ def forecast(config: TrialConfig, sizes: Sizes, calibration: Calibration) -> For
     )
 
 
-def amounts(config: TrialConfig, sizes: Sizes, memory_bytes: int | None) -> Amounts:
+def amounts(
+    config: TrialConfig,
+    sizes: Sizes,
+    memory_bytes: int | None,
+    micro: MicroBatch | None = None,
+) -> Amounts:
     """Return what one epoch does and keeps: its first, as others are much the same.
 
     Args:
         config: what is trained.
         sizes: of the crystals.
         memory_bytes: free memory of a GPU; None is a CPU.
+        micro: how batches are divided; None is as the family does for that memory.
     """
     family = get_family(config.family)
-    micro = family.micro_batch(config, memory_bytes)
+    micro = micro or family.micro_batch(config, memory_bytes)
     whole, parts = (
         family.cost(sizes, config, in_parts=in_parts) for in_parts in (False, True)
     )
@@ -71,6 +77,14 @@ def amounts(config: TrialConfig, sizes: Sizes, memory_bytes: int | None) -> Amou
         ),
         parameters=_n_parameters(family, config),
     )
+
+
+def largest_batch(
+    family: ModelFamily, config: TrialConfig, sizes: Sizes, unit: str
+) -> int:
+    """Return how much of `unit` the largest declared batch of a first epoch has."""
+    totals = (sizes[unit][batch].sum() for batch in _batches(family, config, sizes))
+    return int(max(totals, default=1))
 
 
 def _batches(

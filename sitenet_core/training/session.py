@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback, Trainer
@@ -37,6 +38,7 @@ from sitenet_core.training.module import TrainingModule
 from sitenet_core.training.options import FitOptions, FitResult, OnEpoch, TrainingData
 from sitenet_core.training.progress import ProgressBar
 from sitenet_core.training.residence import crystal_source, group_size
+from sitenet_core.training.splitting import is_smallest, split_in_use
 from sitenet_core.training.workers import GroupWorkers, group_workers
 
 _LIGHTNING_PRECISION: dict[str, Literal["32-true", "16-mixed", "bf16-mixed"]] = {
@@ -71,9 +73,16 @@ class Session:
         training = self.config.training
         # Autocast and compiled code are of the thread that starts them.
         plain = training.precision in {"32", "64"} and not training.compile
-        if self.device == "cpu" and plain and self.micro.splits:
+        if self.device == "cpu" and plain and self.micro.splits and not self._least:
             return self.threads
         return 1
+
+    @property
+    def _least(self) -> bool:
+        """Whether memory is so short that crystals go one by one."""
+        rows = self.data.store.index_of(self.data.training_ids)
+        weights = np.asarray(self.data.store.column(self.micro.unit)).ravel()[rows]
+        return is_smallest(self.micro, weights)
 
     @property
     def identity(self) -> Identity:
@@ -99,7 +108,8 @@ def run_session(
         torch_threads(options.threads) as threads,
         own_random_state(device, config.training.seed),
         memory_errors(
-            f"{config.family} on {device}, {len(data.training_ids)} crystals"
+            f"{config.family} on {device}, {len(data.training_ids)} crystals",
+            lambda: split_in_use(family, config, data, micro),
         ),
     ):
         session = Session(

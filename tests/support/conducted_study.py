@@ -8,8 +8,8 @@ from typing import Any
 from support.segment_work import WorkerLostError, flat_payload
 from support.simulated_study import square
 
-from search.engine.conductor import Conductor, Engine, Rules
-from search.engine.desk import Desk
+from search.engine.conductor import Conductor, Engine, PlanMemory, Rules
+from search.engine.desk import Desk, MemoryKills
 from search.engine.schedulers import FullTraining, Scheduler
 from search.engine.searchers import NO_EARLIER, Earlier, Searcher
 from search.engine.searchers.random import RandomSearcher
@@ -49,6 +49,8 @@ class Bench:
     scheduler: Scheduler = field(default_factory=lambda: FullTraining(4))
     searcher: Searcher = field(default_factory=RandomSearcher)
     space: Space = field(default_factory=square)
+    plan_memory: PlanMemory = lambda _configuration, _most: None
+    kills: MemoryKills = field(default_factory=lambda: MemoryKills(lambda: None))
     rules: dict[str, Any] = field(default_factory=dict)
     earlier: Earlier = NO_EARLIER
 
@@ -64,10 +66,12 @@ class Bench:
     def desk(self, journal: Journal) -> Desk:
         """Return a desk whose session has begun."""
         rules = Rules(**{"trials": 5, "epochs": self.scheduler.rungs[-1], **self.rules})
-        engine = Engine(self.space, self.searcher, self.scheduler, self.earlier)
+        engine = Engine(
+            self.space, self.searcher, self.scheduler, self.earlier, self.plan_memory
+        )
         conductor = Conductor(journal, engine, rules)
         conductor.begin("host", 1, {})
-        return Desk(conductor, self.folder, flat_payload(self.folder))
+        return Desk(conductor, self.folder, flat_payload(self.folder), self.kills)
 
     def session(self, **mortality: Any) -> StudyState:
         """Run one driver session to its end (or death) and return the state."""

@@ -1,7 +1,7 @@
 """Segments without training: analytic curves, and workers that fail on purpose.
 
 What goes wrong is planned in `plan.json` of the study folder, so that a worker in
-another process finds it: trial number → {do, epoch, attempts}.
+another process finds it: trial number → {do, epoch, attempts, fits, smallest}.
 """
 
 import json
@@ -47,7 +47,7 @@ def analytic(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
     for epoch in range(payload.from_epoch + 1, payload.until_epoch + 1):
         planned = payload.attempt in plan.get("attempts", [payload.attempt])
         if epoch == plan.get("epoch") and planned:
-            _misbehave(plan["do"])
+            _misbehave(plan, payload.micro_batch)
         # A checkpoint may be ahead of the journal; such an epoch is only reported.
         if epoch > started_at:
             time.sleep(plan.get("sleep", 0.0))
@@ -78,6 +78,7 @@ def flat_payload(folder: Path, **changes: Any) -> Any:
             folder=str(folder / segment.folder),
             bundle=str(folder / f"trials/{segment.trial:05d}/bundle"),
             seconds_left=segment.seconds_left,
+            micro_batch=segment.micro_batch,
             **changes,
         )
 
@@ -89,11 +90,16 @@ def _plan(study: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def _misbehave(what: str) -> None:
+def _misbehave(plan: dict[str, Any], micro_batch: int | None) -> None:
+    """Do what is planned, unless so small a micro-batch `fits`."""
+    what = plan["do"]
+    if micro_batch is not None and micro_batch <= plan.get("fits", 0):
+        return
     if what == "nan":
         raise NonFiniteLossError("the loss became nan in epoch 2")
     if what == "oom":
-        raise OutOfMemoryError("no memory left")
+        smallest = micro_batch is not None and micro_batch <= plan.get("smallest", 1)
+        raise OutOfMemoryError("no memory left", micro_batch, smallest=smallest)
     if what == "data":
         raise DataError("the store is damaged")
     if what == "kill":

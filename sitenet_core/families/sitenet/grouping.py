@@ -13,6 +13,9 @@ caches, so that larger groups are no faster and take more memory (measured: +300
 the budget and are computed twice (16 thousand: 15 % slower)."""
 _CPU_PAIRS_WHOLE = 131_072
 """The same where a batch cannot be divided; what is above is computed twice."""
+_SMALLEST = 512
+"""About one row of a cell of 500 atoms: the network works on whole rows, and what so
+few pairs take is nothing beside weights and optimiser."""
 _SHARE = 0.15
 """Of the free memory of a device. The counts are those of the kernels on a CPU; torch's
 own operations keep up to four times as much, and there are resident arrays besides."""
@@ -28,7 +31,7 @@ def micro_batch(config: SiteNetConfig, memory_bytes: int | None) -> MicroBatch:
     else:
         usable = _SHARE * memory_bytes
     budget = max(1, int(usable / _bytes_per_pair(config)))
-    return MicroBatch("n_pairs", budget, splits=splits)
+    return MicroBatch("n_pairs", budget, splits=splits, smallest=_SMALLEST)
 
 
 def _bytes_per_pair(config: SiteNetConfig) -> float:

@@ -1,0 +1,45 @@
+"""What a study's trials may use of the machine's memory, and how they are divided."""
+
+from search.engine.conductor import PlanMemory
+from search.engine.ray_cluster import TrialResources, memory_of_nodes
+from search.space import FlatConfiguration
+from search.study.load import Study
+from search.study.prepare import StudyData
+from search.trial.memory import Room, TrialMemory, room_here
+from sitenet_core.errors import ConfigError
+from sitenet_core.training.sizing import MemoryPlan
+
+
+def memory_planner(study: Study, data: StudyData, concurrent: int) -> PlanMemory:
+    """Return what predicts the memory of a study's trials; Ray must be connected.
+
+    Args:
+        study: its resources say what a trial is given.
+        data: the stores and the split.
+        concurrent: trials at a time.
+    """
+    room = _room(study, concurrent)
+    if room is None:
+        return lambda _configuration, _most: None
+    memory = TrialMemory(data.split, room)
+
+    def plan(flat: FlatConfiguration, most: int | None) -> MemoryPlan | None:
+        try:
+            config = study.space.configuration(flat, study.config.configuration)
+        except ConfigError:
+            # The trial fails for that, with its message, when it is handed out.
+            return None
+        return memory.plan(config, data.store_of(config), most)
+
+    return plan
+
+
+def _room(study: Study, concurrent: int) -> Room | None:
+    wanted = study.config.resources
+    if wanted.gpus > 0:
+        return room_here("gpu", wanted.cpus, min(wanted.gpus, 1.0))
+    resources = TrialResources(wanted.cpus, wanted.gpus)
+    elsewhere = memory_of_nodes(resources, concurrent)
+    if elsewhere is not None:
+        return Room("cpu", wanted.cpus, elsewhere)
+    return room_here("cpu", wanted.cpus, 1 / concurrent)

@@ -1,0 +1,78 @@
+"""What a trial may use, and how the crystals of a split are divided for it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from support.sitenet_training import CONFIG, build_prototypes, prototype_data
+
+from search.trial import memory
+from search.trial.memory import Room, TrialMemory, memory_model, room_here
+from sitenet_core.families import get_family
+from sitenet_core.training import TrainingData
+from sitenet_core.training.calibrating import (
+    Calibrating,
+    calibration_path,
+    this_machine,
+)
+from sitenet_core.training.calibration import Calibration
+from sitenet_core.training.sizing import MemoryModel
+
+FAMILY = get_family("sitenet")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
+    return prototype_data(build_prototypes(tmp_path_factory.mktemp("stores")))
+
+
+def test_a_trial_on_a_cpu_has_its_part_of_what_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "available_memory", lambda: 10**9)
+    whole, part = (room_here("cpu", 2, share) for share in (1.0, 0.25))
+    assert whole is not None
+    assert part is not None
+    assert whole.memory_bytes == pytest.approx(4 * (part.memory_bytes or 0), rel=1e-6)
+    assert whole.memory_bytes < 10**9
+    monkeypatch.setattr(memory, "available_memory", lambda: None)
+    assert room_here("cpu", 2, 1.0) == Room("cpu", 2, None)
+
+
+def test_without_its_gpu_nothing_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert room_here("gpu", 1, 0.5) is None
+
+
+def test_crystals_of_the_test_set_decide_nothing(data: TrainingData) -> None:
+    split = data.split
+    known = {*split.train, *split.validation}
+    tight = TrialMemory(split, Room("cpu", 1, 1))
+    plan = tight.plan(CONFIG, data.store.path)
+    pairs = [
+        int(n)
+        for name, n in zip(
+            data.store.ids, data.store.column("n_pairs").ravel(), strict=True
+        )
+        if name in known
+    ]
+    assert plan.smallest
+    assert plan.micro_batch == min(512, sum(sorted(pairs)[:2]) - 1)
+    limited = tight.plan(CONFIG, data.store.path, 1)
+    assert limited.micro_batch == 1
+
+
+def test_a_calibration_beside_the_stores_is_used_and_a_damaged_one_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    room = Room("cpu", 2, None)
+    guess = memory_model(FAMILY, tmp_path, room)
+    assert guess == MemoryModel.guessed("cpu", 2)
+    machine = this_machine(FAMILY, Calibrating(tmp_path, "cpu", 1))
+    known = Calibration(machine, None, 5 * 10**8, (0.0,) * 4, (2.0, 3e7), ())
+    path = calibration_path(tmp_path, machine)
+    known.save(path)
+    assert memory_model(FAMILY, tmp_path, room) == MemoryModel.calibrated(known, 2)
+    path.write_text("{")
+    assert memory_model(FAMILY, tmp_path, room) == guess
+    assert "is not a calibration" in caplog.text
