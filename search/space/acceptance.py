@@ -54,7 +54,7 @@ def measure_acceptance(
     rejections = Counter({rule.text: 0 for rule in space.rules})
     drawn = allowed = 0
     while drawn < draws and (enough is None or allowed < enough):
-        flat = space.from_units(generator.random(len(space.parameters)).tolist())
+        flat = space.draw(generator)
         broken = [rule.text for rule in space.rules if not rule.holds(flat)]
         rejections.update(broken)
         drawn, allowed = drawn + 1, allowed + (not broken)

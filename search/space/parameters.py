@@ -48,12 +48,6 @@ class _Parameter(StrictModel, ABC):
         """How likely each unit coordinate is drawn."""
         return UNIFORM if self.prior is None else self._density(self.prior)
 
-    def draw(self, share: float) -> Value:
-        """Return the value that a uniform number in [0, 1) draws."""
-        if self.prior is None:
-            return self.from_unit(share)
-        return self.from_unit(float(self.density.quantile(share)))
-
     @model_validator(mode="after")
     def _prior_fits(self) -> Self:
         faults = {} if self.prior is None else self.prior_faults(self.prior)

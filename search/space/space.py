@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from search.space.conditions import evaluation_order
 from search.space.constraints import Constraint, parse_constraint
+from search.space.density import Floats
 from search.space.parameters import Parameter
 from search.space.values import DeclaredValue, FlatConfiguration, Value
 from sitenet_core.config import (
@@ -121,17 +122,14 @@ class Space(StrictModel):
     def sample(self, generator: np.random.Generator) -> dict[str, Value]:
         """Return a random flat configuration that the constraints allow.
 
-        Each parameter is drawn independently. One number is drawn for every parameter,
-        active or not, so that a condition does not shift the numbers of the parameters
-        after it. What a constraint rejects is drawn anew, as a whole.
+        What they reject is drawn anew, as a whole.
 
         Raises:
             ConfigError: if nothing allowed is found in 20,000 draws; a space file of
                 which less than 0.1 % is allowed is refused when it is read.
         """
         for _ in range(MAX_DRAWS):
-            shares = generator.random(len(self.parameters)).tolist()
-            flat = self.from_units(shares)
+            flat = self.draw(generator)
             if self.allows(flat):
                 return flat
         raise ConfigError(
@@ -143,16 +141,32 @@ class Space(StrictModel):
         """Return whether `flat` satisfies every constraint."""
         return all(rule.holds(flat) for rule in self.rules)
 
-    def from_units(self, units: Sequence[float]) -> dict[str, Value]:
-        """Return the flat configuration that uniform numbers draw, allowed or not.
+    def draw(self, generator: np.random.Generator) -> dict[str, Value]:
+        """Return a random flat configuration, allowed or not.
 
-        Without priors, they are the unit coordinates of the result.
+        Each parameter is drawn independently, by its prior if it has one. One number is
+        drawn for every parameter, active or not, so that a condition does not shift the
+        numbers of the parameters after it.
+        """
+        shares = generator.random(len(self.parameters))
+        return self.from_units(self.drawn_units(shares).tolist())
+
+    def drawn_units(self, shares: Floats) -> Floats:
+        """Return the unit coordinates that uniform numbers draw: priors are followed.
 
         Args:
-            units: (n_parameters,) in [0, 1), such as a point of a Sobol sequence.
+            shares: (…, n_parameters) in [0, 1), such as points of a Sobol sequence.
         """
+        units = np.array(shares)
+        for column, parameter in enumerate(self.parameters.values()):
+            if parameter.prior is not None:
+                units[..., column] = parameter.density.quantile(units[..., column])
+        return units
+
+    def from_units(self, units: Sequence[float]) -> dict[str, Value]:
+        """Return the flat configuration at `units`, (n_parameters,) in [0, 1)."""
         pairs = zip(self.parameters.items(), units, strict=True)
-        return self.resolve({name: p.draw(unit) for (name, p), unit in pairs})
+        return self.resolve({name: p.from_unit(unit) for (name, p), unit in pairs})
 
     def from_raw(self, raw: Mapping[str, float]) -> dict[str, Value]:
         """Return the flat configuration at raw coordinates (see `parameters`)."""
