@@ -125,12 +125,14 @@ class Floor:
 
     def work(self, epochs: int) -> None:
         """Train `epochs` epochs, or until the conductor has nothing left to do."""
+        is_free = True
         while self.recorder.epochs < epochs:
-            self._fill()
+            if is_free:
+                self._fill()
             if not self._due:
                 return
             self.clock.now, _, epoch, segment = heapq.heappop(self._due)
-            self._end_epoch(segment, epoch)
+            is_free = self._end_epoch(segment, epoch)
 
     def _fill(self) -> None:
         while True:
@@ -148,12 +150,13 @@ class Floor:
         self._pushed += 1
         heapq.heappush(self._due, (due, self._pushed, epoch, segment))
 
-    def _end_epoch(self, segment: Segment, epoch: int) -> None:
+    def _end_epoch(self, segment: Segment, epoch: int) -> bool:
+        """Report an epoch; return whether the segment is over, so a worker is free."""
         curve = self._curves[segment.trial]
         if curve.fails:
             self.recorder.add(None)
             self.conductor.segment_failed(segment, Outcome.FAILED_OOM, _FAILURE)
-            return
+            return True
         value = float(curve.values[epoch - 1])
         self.recorder.add(value)
         checkpoint = f"{segment.folder}/last"
@@ -162,6 +165,7 @@ class Floor:
         self.conductor.epoch_done(segment, epoch, metrics, checkpoint)
         if epoch < segment.until_epoch:
             self._push(segment, epoch + 1)
-        else:
-            bundle = "bundle" if segment.is_last else None
-            self.conductor.segment_finished(segment, checkpoint, bundle)
+            return False
+        bundle = "bundle" if segment.is_last else None
+        self.conductor.segment_finished(segment, checkpoint, bundle)
+        return True
