@@ -8,7 +8,7 @@ runs it (`pip install -e .[benchmark]`).
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,11 @@ class Surrogate:
     """The folder's model and constants, one per process."""
 
     folder: Path
-    _session: Any = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_session", _session(self.folder / "model.onnx"))
+    @cached_property
+    def session(self) -> Any:
+        """The model, opened when the first curve is asked for."""
+        return _session(self.folder / "model.onnx")
 
     @cached_property
     def reference(self) -> dict[str, dict[str, float]]:
@@ -94,7 +95,7 @@ class Surrogate:
         inputs[:, 0] = np.arange(1, EPOCHS + 1)
         inputs[:, 1:] = [_number(flat, name) for name in INPUTS]
         codes = np.full((EPOCHS, 1), self.codes[task], np.int32)
-        (output,) = self._session.run(None, {"x_cat": codes, "x_cont": inputs})
+        (output,) = self.session.run(None, {"x_cat": codes, "x_cont": inputs})
         found = np.asarray(output, np.float64)
         total = np.maximum.accumulate(found[:, _TIME])
         return Curve(
@@ -147,14 +148,14 @@ def _parameter(declared: dict[str, Any]) -> dict[str, Any]:
 
 
 def _session(model: Path) -> Any:
+    if not model.is_file():
+        raise DataError(f"{model}: no such file; --data names the folder that has it")
     try:
         import onnxruntime
     except ImportError as error:
         raise DataError(
             "the LCBench surrogate needs onnxruntime: pip install -e '.[benchmark]'"
         ) from error
-    if not model.is_file():
-        raise DataError(f"{model}: no such file; --data names the folder that has it")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(

@@ -15,8 +15,9 @@ from experiments.benchmarks.search_quality.problem import Problem
 from experiments.benchmarks.search_quality.simulate import Simulation, Trace
 from search.engine.conductor import Engine
 from search.engine.schedulers import make_scheduler
-from search.engine.searchers import make_searcher
+from search.engine.searchers import SEARCHERS, make_searcher
 from search.engine.searchers.protocol import NO_EARLIER, Earlier
+from search.study.config import AlgorithmConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 _HERE = "experiments/benchmarks/search_quality"
@@ -97,11 +98,12 @@ class Peer:
 Method = EngineMethod | Peer
 
 ENGINES: dict[str, EngineMethod] = {
-    "hyperopt": EngineMethod("ASHA (promotion) + hyperopt", "hyperopt"),
-    "asha-random": EngineMethod("ASHA (promotion) + random", "random"),
+    f"asha-{name}": EngineMethod(f"ASHA (promotion) + `{name}`", name)
+    for name in SEARCHERS
 }
-OURS = "hyperopt"
-"""The engine under test."""
+"""Every searcher that a study file may name, under promotion-type halving."""
+OURS = f"asha-{AlgorithmConfig().searcher}"
+"""The engine under test has the searcher that a study has by default."""
 
 _ray: Callable[..., Runner] = partial(partial, run_ray_wiring)
 _optuna: Callable[..., Runner] = partial(partial, run_optuna)

@@ -58,7 +58,7 @@ def targets(results: Results, marks: Sequence[int]) -> str:
             found, verdict = _shown(interval), _verdict(interval.value, target)
         what = f"{target.what}, after {target.trainings} trainings"
         rows.append([what, f"{target.floor:.2f}", f"{target.aim:.2f}", found, verdict])
-    heading = f"Engine under test: {METHODS[OURS].label} (`{OURS}`).\n\n"
+    heading = f"Engine under test: {METHODS[OURS].label}.\n\n"
     return heading + markdown(["mean regret", "floor", "aim", "found", ""], rows)
 
 
