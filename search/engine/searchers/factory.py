@@ -5,7 +5,7 @@ from search.engine.searchers.random import RandomSearcher
 from sitenet_core.config import nearest
 from sitenet_core.errors import ConfigError
 
-SEARCHERS: tuple[str, ...] = ("random", "hyperopt")
+SEARCHERS: tuple[str, ...] = ("random", "hyperopt", "gaussian")
 
 
 def make_searcher(name: str, *, startup_trials: int = 20) -> Searcher:
@@ -26,4 +26,8 @@ def make_searcher(name: str, *, startup_trials: int = 20) -> Searcher:
         from search.engine.searchers.hyperopt_tpe import HyperoptSearcher
 
         return HyperoptSearcher(startup_trials)
+    if name == "gaussian":
+        from search.engine.searchers.gaussian import GaussianSearcher
+
+        return GaussianSearcher()
     raise ConfigError(f"unknown searcher {name!r}; {nearest(name, SEARCHERS)}")

@@ -43,6 +43,11 @@ class TestHyperopt(ModelBasedSearcherContract):
         return make_searcher("hyperopt", startup_trials=10)
 
 
+class TestGaussian(ModelBasedSearcherContract):
+    def searcher(self) -> Searcher:
+        return make_searcher("gaussian")
+
+
 def test_an_unknown_searcher_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match=r"'hyperop'; did you mean 'hyperopt'\?"):
         make_searcher("hyperop")
