@@ -37,7 +37,7 @@ SchedulerConfig = Annotated[NoSchedulerConfig | AshaConfig, Field(discriminator=
 class AlgorithmConfig(StrictModel):
     """How configurations are proposed and which are trained on."""
 
-    searcher: Literal["hyperopt", "random"] = "hyperopt"
+    searcher: Literal["hyperopt", "gaussian", "random"] = "hyperopt"
     scheduler: SchedulerConfig = NoSchedulerConfig()
     seed: int = Field(default=0, ge=0)
     """With one trial at a time, the seed and the data decide every proposal."""

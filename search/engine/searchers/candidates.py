@@ -21,8 +21,8 @@ class Candidates:
     numbers: np.random.Generator
 
     def anywhere(self, n: int) -> FloatArray:
-        """Return `n` uniform points."""
-        return self.units.snap(self.numbers.random((n, len(self.units.sizes))))
+        """Return `n` points as random sampling draws them, priors respected."""
+        return self.units.drawn(self.numbers.random((n, len(self.units.sizes))))
 
     def around(self, best: FloatArray, n: int) -> FloatArray:
         """Return variations of the rows of `best`, the first ones most often.

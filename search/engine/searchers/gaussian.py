@@ -11,7 +11,6 @@ the records at every proposal; nothing is kept.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,29 +23,23 @@ from search.engine.searchers.candidates import (
     N_REFINED,
     Candidates,
 )
+from search.engine.searchers.evidence import Evidence, told_earlier
 from search.engine.searchers.feasibility import Feasibility, feasibility_of
 from search.engine.searchers.gaussian_process import fit_hyperparameters
 from search.engine.searchers.protocol import NO_EARLIER, Earlier, generator
-from search.engine.searchers.rung_chain import (
-    RungChain,
-    Sample,
-    chain_of,
-    normal_scores,
-)
+from search.engine.searchers.rung_chain import RungChain, chain_of
 from search.engine.searchers.units import FloatArray, UnitSpace
 from search.journal.records import TrialRecord
 from search.space.space import Space
 from search.space.values import Value
 
-_EARLIER_LOG_NOISE = math.log(0.5)
-"""Earlier studies disagree with each other where their optima differ."""
+_BELIEF = 10.0
+"""Trials after which a prior of the space has the power of one."""
 _LEAST = math.log(0.9)
-_LEAST_TRIALS = 3
-"""Of a rung that becomes a link."""
-_FIRST_LINK, _LATER_LINK = 150, 100
-"""Most trials that a link is told: half of them the best, the others the newest."""
+"""Probability of success below which a configuration is proposed only if no candidate
+has more; with the border of a failing region next to the optimum, weighing alone lets
+most proposals fail."""
 _ROUNDS, _REFINED_FROM = 2, 5
-_BEST_OF_DEEPEST, _BEST_BEFORE = 8, 30
 
 
 class GaussianSearcher:
@@ -69,10 +62,10 @@ class GaussianSearcher:
         The startup are the trials whose number is below `startup_trials`, and those
         asked for while no trial has a value.
         """
-        rungs = rungs_of(history)
-        if trial < self._startup_trials or not rungs:
+        evidence = Evidence.of(UnitSpace(space), history)
+        if trial < self._startup_trials or evidence is None:
             return startup_sample(space, trial=trial, seed=seed)
-        model = Model.of(UnitSpace(space), history, rungs, earlier)
+        model = Model.of(evidence, earlier)
         candidates = Candidates(model.units, generator(seed, trial))
         return model.units.decode(model.most_promising(candidates))
 
@@ -88,44 +81,6 @@ def startup_sample(space: Space, *, trial: int, seed: int) -> dict[str, Value]:
 
 
 @dataclass(frozen=True)
-class Rung:
-    """The trials that have a value at one epoch."""
-
-    epoch: int
-    records: tuple[TrialRecord, ...]
-    """In order of number."""
-
-    @property
-    def values(self) -> FloatArray:
-        """(n,) their objective there."""
-        return np.array([r.rung_values[self.epoch] for r in self.records])
-
-    def bounded(self, limit: int) -> "Rung":
-        """Return the rung with its best and its newest trials only."""
-        if len(self.records) <= limit:
-            return self
-        order = np.argsort(self.values, kind="stable")
-        others = np.sort(order[limit // 2 :])[-(limit - limit // 2) :]
-        kept = sorted([*order[: limit // 2].tolist(), *others.tolist()])
-        return Rung(self.epoch, tuple(self.records[k] for k in kept))
-
-
-def rungs_of(history: Sequence[TrialRecord]) -> tuple[Rung, ...]:
-    """Return the rungs to model, from the shallowest to the deepest.
-
-    These have three trials or more; if none has, the one with the most.
-    """
-    known = sorted((r for r in history if not _failed(r)), key=lambda r: r.number)
-    counts = Counter(e for r in known for e in r.rung_values if _has_value(r, e))
-    chosen = sorted(epoch for epoch, n in counts.items() if n >= _LEAST_TRIALS)
-    if not chosen and counts:
-        chosen = [max(counts, key=lambda epoch: (counts[epoch], epoch))]
-    return tuple(
-        Rung(epoch, tuple(r for r in known if _has_value(r, epoch))) for epoch in chosen
-    )
-
-
-@dataclass(frozen=True)
 class Model:
     """What is expected of any configuration."""
 
@@ -136,32 +91,27 @@ class Model:
     """Best score of the deepest rung."""
     best: FloatArray
     """(n, n_parameters) the best trials, of the deepest rung first."""
+    belief: float
+    """Power to which priors of the space enter, less with every trial (Hvarfner et al.,
+    *πBO*, ICLR 2022, arXiv:2204.11051, Equation 6)."""
 
     @classmethod
-    def of(
-        cls,
-        units: UnitSpace,
-        history: Sequence[TrialRecord],
-        rungs: Sequence[Rung],
-        earlier: Earlier,
-    ) -> "Model":
+    def of(cls, evidence: Evidence, earlier: Earlier) -> "Model":
         """Return the model of what the records and earlier studies tell."""
-        limits = [_FIRST_LINK] + [_LATER_LINK] * (len(rungs) - 1)
-        rungs = [rung.bounded(n) for rung, n in zip(rungs, limits, strict=True)]
-        running = [r for r in history if r.running]
-        samples = [_sample(units, rung, running) for rung in rungs]
-        hyper = fit_hyperparameters(
-            samples[0].features, units.owners, samples[0].scores
-        )
-        samples[0] = replace(samples[0], log_noise=hyper.log_noise)
-        told_earlier = _told_earlier(units, earlier)
-        chain = chain_of([*told_earlier, *samples], hyper.log_lengths, units.owners)
+        units, samples = evidence.units, evidence.samples
+        first = samples[0]
+        hyper = fit_hyperparameters(first.features, units.owners, first.scores)
+        samples = [replace(first, log_noise=hyper.log_noise), *samples[1:]]
+        samples = [*told_earlier(units, earlier), *samples]
         return cls(
             units=units,
-            chain=chain,
-            feasibility=_feasibility(units, history, rungs),
+            chain=chain_of(samples, hyper.log_lengths, units.owners),
+            feasibility=feasibility_of(
+                first.features, evidence.features(evidence.failed), units.owners
+            ),
             target=float(samples[-1].scores.min()),
-            best=_best(units, rungs),
+            best=evidence.best,
+            belief=_BELIEF / len(evidence.history),
         )
 
     def most_promising(self, candidates: Candidates) -> FloatArray:
@@ -185,6 +135,7 @@ class Model:
         features = self.units.features(points)
         mean, deviation = self.chain.predict(features)
         merit = log_expected_improvement(mean, deviation, self.target)
+        merit = merit + self.belief * self.units.log_prior(points)
         if self.feasibility is not None:
             likely = self.feasibility.log_probability(features)
             merit = np.where(likely > _LEAST, merit + likely, -1e6 + 1e3 * likely)
@@ -204,65 +155,3 @@ def log_expected_improvement(
     # For z → −∞ the expectation is density / z², to leading order.
     tail = -0.5 * z * z - 0.5 * math.log(2 * math.pi) - 2 * np.log(np.maximum(-z, 1))
     return np.asarray(np.where(z > -5, exact, tail) + np.log(deviation))
-
-
-def _sample(units: UnitSpace, rung: Rung, running: Sequence[TrialRecord]) -> Sample:
-    coordinates = units.encode([r.configuration for r in rung.records])
-    due = [r.configuration for r in running if not _has_value(r, rung.epoch)]
-    return Sample(
-        units.features(coordinates),
-        normal_scores(rung.values),
-        units.features(units.encode(due)),
-    )
-
-
-def _told_earlier(units: UnitSpace, earlier: Earlier) -> list[Sample]:
-    """Return what comes before the first rung: at most one sample, of all studies."""
-    observed = sorted(earlier.observations, key=lambda o: o.rank)
-    if len(observed) < _LEAST_TRIALS:
-        return []
-    half = _FIRST_LINK // 2
-    if len(observed) > _FIRST_LINK:
-        spread = np.linspace(half, len(observed) - 1, _FIRST_LINK - half).astype(int)
-        observed = observed[:half] + [observed[k] for k in spread]
-    coordinates = units.encode([o.configuration for o in observed])
-    features = units.features(coordinates)
-    return [
-        Sample(
-            features,
-            normal_scores(np.array([o.rank for o in observed])),
-            features[:0],
-            log_noise=_EARLIER_LOG_NOISE,
-        )
-    ]
-
-
-def _best(units: UnitSpace, rungs: Sequence[Rung]) -> FloatArray:
-    """Return the best trials of the deepest rung, then those of the rungs before."""
-    chosen: list[TrialRecord] = []
-    for rung in rungs:
-        order = np.argsort(rung.values, kind="stable")
-        ahead = [rung.records[k] for k in order[:_BEST_BEFORE]]
-        chosen = ahead[:_BEST_OF_DEEPEST] + chosen if chosen else ahead
-    return units.encode([r.configuration for r in chosen[: 2 * _BEST_BEFORE]])
-
-
-def _feasibility(
-    units: UnitSpace, history: Sequence[TrialRecord], rungs: Sequence[Rung]
-) -> Feasibility | None:
-    failed = [r for r in history if r.outcome is not None and r.outcome.penalised]
-    if not failed:
-        return None
-    return feasibility_of(
-        units.features(units.encode([r.configuration for r in rungs[0].records])),
-        units.features(units.encode([r.configuration for r in failed[-_LATER_LINK:]])),
-        units.owners,
-    )
-
-
-def _failed(record: TrialRecord) -> bool:
-    return record.outcome is not None and record.outcome.is_failure
-
-
-def _has_value(record: TrialRecord, epoch: int) -> bool:
-    return math.isfinite(record.rung_values.get(epoch, math.nan))

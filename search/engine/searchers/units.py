@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search.space.conditions import Condition
-from search.space.parameters import ChoiceParameter, FloatParameter, Parameter
+from search.space.parameters import ChoiceParameter, IntegerParameter, Parameter
 from search.space.space import Space
 from search.space.values import FlatConfiguration, Value
 
@@ -34,17 +34,10 @@ class UnitSpace:
 
     def encode(self, flats: Sequence[FlatConfiguration]) -> FloatArray:
         """Return the coordinates of `flats`, (n_flats, n_parameters)."""
-        columns = self.space.parameters.items()
-        rows = [
-            [
-                _INACTIVE if flat[name] is None and not _has_null(p) else unit_of(p, v)
-                for name, p in columns
-                for v in (flat[name],)
-            ]
-            for flat in flats
-        ]
-        units = np.array(rows, dtype=np.float64).reshape(len(flats), len(columns))
-        return self._masked(units)
+        units = np.empty((len(flats), len(self._parameters)))
+        for column, (name, parameter) in enumerate(self.space.parameters.items()):
+            units[:, column] = _encoded(parameter, [flat[name] for flat in flats])
+        return self._masked(np.clip(units, 0, _BELOW_ONE))
 
     def snap(self, units: FloatArray) -> FloatArray:
         """Return `units` at the middle of their cells, ½ where inactive.
@@ -61,9 +54,27 @@ class UnitSpace:
         snapped = np.where(self.discrete, (cells + 0.5) / sizes, inside)
         return self._masked(snapped)
 
+    def drawn(self, shares: FloatArray) -> FloatArray:
+        """Return the coordinates that uniform `shares` in [0, 1) draw from priors."""
+        drawn = shares.copy()
+        for column, parameter in self._believed:
+            drawn[:, column] = parameter.density.quantile(shares[:, column])
+        return self.snap(drawn)
+
+    def log_prior(self, units: FloatArray) -> FloatArray:
+        """Return the logarithm of how likely `units` are drawn, (n,); 0 if uniform."""
+        total = np.zeros(len(units))
+        if self._believed:
+            active = self.active(units)
+            for column, parameter in self._believed:
+                logs = parameter.density.log_at(units[:, column])
+                total += np.where(active[:, column], logs, 0)
+        return total
+
     def decode(self, units: FloatArray) -> dict[str, Value]:
         """Return the flat configuration at one row of coordinates."""
-        return self.space.from_units(units.tolist())
+        pairs = zip(self.space.parameters.items(), units.tolist(), strict=True)
+        return self.space.resolve({name: p.from_unit(u) for (name, p), u in pairs})
 
     def features(self, units: FloatArray) -> FloatArray:
         """Return (n, n_features); `owners` says which parameter each column is of."""
@@ -106,6 +117,12 @@ class UnitSpace:
         return tuple(self.space.parameters.values())
 
     @cached_property
+    def _believed(self) -> tuple[tuple[int, Parameter], ...]:
+        """Column and parameter of those with a prior."""
+        pairs = enumerate(self._parameters)
+        return tuple((index, p) for index, p in pairs if p.prior is not None)
+
+    @cached_property
     def _conditional(self) -> tuple[tuple[int, tuple[tuple[int, Condition], ...]], ...]:
         """Column and conditions of each conditional parameter, deciders first."""
         columns = {name: index for index, name in enumerate(self.space.parameters)}
@@ -143,18 +160,20 @@ class UnitSpace:
         return np.array(held, dtype=bool)
 
 
-def unit_of(parameter: Parameter, value: Value) -> float:
-    """Return the coordinate of `value`: the middle of its cell if there are cells."""
-    raw = parameter.to_raw(value)
+def _encoded(parameter: Parameter, values: Sequence[Value]) -> FloatArray:
+    """Return the coordinates of many values at once, nan or any for an inactive one."""
     if isinstance(parameter, ChoiceParameter):
-        return (raw + 0.5) / parameter.size
-    if not isinstance(parameter, FloatParameter):
-        return (raw - parameter.low + 0.5) / parameter.size
+        table = {
+            (isinstance(v, bool), v): parameter.to_unit(v) for v in parameter.values
+        }
+        found = [
+            table.get((isinstance(value, bool), value), _INACTIVE) for value in values
+        ]
+        return np.array(found, dtype=np.float64)
+    numbers = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    if isinstance(parameter, IntegerParameter):
+        return np.asarray((numbers - parameter.low + 0.5) / parameter.size)
     low, high = parameter.low, parameter.high
     if parameter.log:
-        raw, low, high = math.log(raw), math.log(low), math.log(high)
-    return min(max((raw - low) / (high - low), 0.0), _BELOW_ONE)
-
-
-def _has_null(parameter: Parameter) -> bool:
-    return isinstance(parameter, ChoiceParameter) and None in parameter.values
+        return np.asarray(np.log(numbers / low) / math.log(high / low))
+    return np.asarray((numbers - low) / (high - low))
