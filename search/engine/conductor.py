@@ -28,6 +28,7 @@ from search.engine.searchers import NO_EARLIER, Earlier, Searcher, next_proposal
 from search.engine.segment import Answer, EndReason, Segment
 from search.journal import (
     OBJECTIVE,
+    CheckpointGivenUp,
     EpochDone,
     Event,
     Journal,
@@ -207,6 +208,7 @@ class Conductor:
             )
         )
         self._settle(segment.trial)
+        self._give_up_checkpoints()
 
     def segment_failed(
         self,
@@ -339,6 +341,14 @@ class Conductor:
         if failure.kind is Outcome.FAILED_LOST_WORKER:
             return lost_workers <= self._rules.max_lost_worker_retries
         return failure.kind is Outcome.CANCELLED or failure.halved is not None
+
+    def _give_up_checkpoints(self) -> None:
+        """Say which checkpoints nothing will go on from; the files go after that."""
+        trials = self._state.trials
+        scheduler = self._engine.scheduler
+        for number in scheduler.without_prospect(trials, self._rules.trials):
+            if trials[number].last_checkpoint is not None:
+                self._append(CheckpointGivenUp(trial=number))
 
     def _finish(self, record: TrialRecord, outcome: Outcome, message: str) -> None:
         self._append(

@@ -1,12 +1,12 @@
 """Between conductor and workers: segments out as payloads, messages in as events."""
 
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from search.engine.conductor import Conductor
+from search.engine.disk import remove_checkpoints
 from search.engine.segment import Answer, Segment
 from search.trial.failures import read_failure
 from search.trial.messages import (
@@ -60,6 +60,8 @@ class Desk:
     kills: MemoryKills = field(default_factory=MemoryKills)
     """Tells whether a worker of this machine was killed for its memory."""
     _segments: dict[str, Segment] = field(default_factory=dict)
+    _tidied: dict[int, tuple[object, ...]] = field(default_factory=dict)
+    """Trial → the state in which its checkpoints were looked at last."""
 
     def next(self, handle: str) -> SegmentPayload | Answer:
         """Return what `handle` runs next, or why it does not run."""
@@ -96,9 +98,10 @@ class Desk:
                 self._relative(message.checkpoint),
                 self._relative(message.bundle),
             )
-            self._remove_older_checkpoints(segment)
         else:
             self._failed(segment, message)
+        if not isinstance(message, EpochMessage):
+            self.tidy()
 
     def ended(self, handle: str, *, for_memory: bool = False) -> None:
         """Note that the back end is done with `handle`, in whatever way.
@@ -115,6 +118,7 @@ class Desk:
             return
         words = read_failure(self.folder / segment.folder)
         self._failed(segment, words or self._lost(segment, for_memory=for_memory))
+        self.tidy()
 
     def _lost(self, segment: Segment, *, for_memory: bool) -> FailedMessage:
         if not (self.kills.another() or for_memory):
@@ -129,6 +133,19 @@ class Desk:
             smallest=segment.smallest,
         )
 
+    def tidy(self) -> None:
+        """Remove the checkpoints that the journal says nothing goes on from.
+
+        At the start of a session this completes what a killed driver left undone. Of
+        later calls only the trials that have changed take time.
+        """
+        for record in self.conductor.state.trials:
+            state = (record.outcome, record.attempts, record.last_checkpoint)
+            if record.running or self._tidied.get(record.number) == state:
+                continue
+            remove_checkpoints(self.folder / f"trials/{record.number:05d}", record)
+            self._tidied[record.number] = state
+
     def _failed(self, segment: Segment, failure: FailedMessage) -> None:
         traceback = self._relative(failure.traceback)
         self.conductor.failed(
@@ -139,10 +156,3 @@ class Desk:
         if path is None or not Path(path).is_relative_to(self.folder):
             return path
         return str(Path(path).relative_to(self.folder))
-
-    def _remove_older_checkpoints(self, segment: Segment) -> None:
-        """Bound the disk a trial uses: the newest attempt's checkpoint holds it all."""
-        for attempt in range(1, segment.attempt):
-            folder = self.folder / segment.folder
-            old = folder.with_name(f"attempt-{attempt}") / "checkpoints"
-            shutil.rmtree(old, ignore_errors=True)

@@ -1,6 +1,7 @@
 """The journal of a study: its only truth, and the state that follows from it."""
 
 from search.journal.events import (
+    CheckpointGivenUp,
     EpochDone,
     Event,
     PromotionRegistered,
@@ -22,6 +23,7 @@ from search.journal.state import OBJECTIVE, StudyState, TrialDetails
 
 __all__ = [
     "OBJECTIVE",
+    "CheckpointGivenUp",
     "Clock",
     "Entry",
     "EpochDone",

@@ -140,6 +140,17 @@ class SegmentFailed(Event):
         return None if self.smallest or used < 2 else used // 2
 
 
+class CheckpointGivenUp(Event):
+    """A trial waits at a rung without a prospect of promotion: its checkpoint goes.
+
+    If it is promoted after all, because the budget became much larger, it is trained
+    anew. What it reached stays.
+    """
+
+    event: ClassVar[str] = "checkpoint_given_up"
+    trial: int
+
+
 class TrialFinished(Event):
     """A trial has its outcome; nothing about it changes any more."""
 
@@ -222,6 +233,7 @@ _EVENTS: tuple[type[Event], ...] = (
     EpochDone,
     SegmentFinished,
     SegmentFailed,
+    CheckpointGivenUp,
     TrialFinished,
     PromotionStarted,
     PromotionEpoch,

@@ -37,6 +37,7 @@ class TrialRecord:
     segment. An unfinished trial that is not running and has not reached it was
     interrupted, and goes on before anything else starts."""
     last_checkpoint: str | None = None
+    """Where it goes on from; None before the first, or if it was given up."""
     attempts: int = 0
     """Segments started so far, lost ones included."""
     running: bool = False

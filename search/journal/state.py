@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from search.journal.events import (
+    CheckpointGivenUp,
     EpochDone,
     Event,
     Metrics,
@@ -285,6 +286,7 @@ TrialEvent = (
     | EpochDone
     | SegmentFinished
     | SegmentFailed
+    | CheckpointGivenUp
     | TrialFinished
 )
 _TRIAL_EVENTS = (
@@ -293,6 +295,7 @@ _TRIAL_EVENTS = (
     EpochDone,
     SegmentFinished,
     SegmentFailed,
+    CheckpointGivenUp,
     TrialFinished,
 )
 
@@ -315,6 +318,8 @@ def _apply(
             lost_workers=details.lost_workers + lost,
         )
         return _failed(record, event), details
+    if isinstance(event, CheckpointGivenUp):
+        return replace(record, last_checkpoint=None), details
     if isinstance(event, TrialFinished):
         record = replace(
             record,
@@ -330,7 +335,11 @@ def _apply(
 def _started(
     record: TrialRecord, details: TrialDetails, event: SegmentStarted, elapsed: float
 ) -> tuple[TrialRecord, TrialDetails]:
-    """Forget the epochs beyond the checkpoint that the new attempt starts from."""
+    """Forget the epochs beyond the checkpoint that the new attempt starts from.
+
+    A rung that was reached stays reached, with the value it had then: a trial that is
+    trained anew keeps its places.
+    """
     keep = event.from_epoch
     repeated = max(record.last_epoch - keep, 0)
     record = replace(
@@ -341,7 +350,6 @@ def _started(
         last_checkpoint=event.checkpoint,
         running=True,
         epoch_values={e: v for e, v in record.epoch_values.items() if e <= keep},
-        rung_values={e: v for e, v in record.rung_values.items() if e <= keep},
         micro_batch=event.micro_batch or record.micro_batch,
     )
     curve = {e: m for e, m in details.curve.items() if e <= keep}

@@ -124,7 +124,9 @@ class Session:
             make_rules(self.study, concurrent),
         )
         conductor.begin(socket.gethostname(), os.getpid(), session_versions(_PACKAGES))
-        return Desk(conductor, self.folder.path, self._payload)
+        desk = Desk(conductor, self.folder.path, self._payload)
+        desk.tidy()
+        return desk
 
     def _payload(self, segment: Segment) -> SegmentPayload:
         config = self.study.space.configuration(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from search.engine.budget import Budget, Spent
+from search.engine.disk import DiskUse, disk_use
 from search.engine.segment import EndReason
 from search.journal import OBJECTIVE, StudyState, TrialRecord
 from search.study.folder import StudyFolder
@@ -22,6 +23,7 @@ class StudySummary:
     state: StudyState
     unit: str
     budget: Budget
+    disk: DiskUse
 
     @property
     def interrupted(self) -> bool:
@@ -48,6 +50,10 @@ class StudySummary:
             "unit": self.unit,
             "budget": _limits(self.budget),
             "spent": _used(Spent.of(self.state)),
+            "disk": {
+                "bytes": self.disk.total,
+                "checkpoint_bytes": self.disk.checkpoints,
+            },
             "seconds": round(self.state.seconds, 1),
             "counts": self.counts,
             "best": None if best is None else self._trial(best),
@@ -71,7 +77,8 @@ class StudySummary:
             for t in self.state.trials
             if t.outcome is not None and t.outcome.is_failure
         )
-        lines.append(f"folder: {self.folder}")
+        used = f"{_size(self.disk.total)}, checkpoints {_size(self.disk.checkpoints)}"
+        lines.append(f"folder: {self.folder} ({used})")
         if self.interrupted:
             lines.append("interrupted in good order; go on with --resume")
         return lines
@@ -128,7 +135,15 @@ def study_summary(folder: StudyFolder) -> StudySummary:
         state=folder.state(),
         unit=config.data.target.unit,
         budget=study_budget(config.budget),
+        disk=disk_use(folder.path),
     )
+
+
+def _size(n_bytes: int) -> str:
+    """Return a number of bytes as a person reads it."""
+    if n_bytes < 1e6:
+        return f"{n_bytes / 1e3:.0f} kB"
+    return f"{n_bytes / 1e6:.1f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:.2f} GB"
 
 
 def _limits(budget: Budget) -> dict[str, Any]:

@@ -71,7 +71,9 @@ class Bench:
         )
         conductor = Conductor(journal, engine, rules)
         conductor.begin("host", 1, {})
-        return Desk(conductor, self.folder, flat_payload(self.folder), self.kills)
+        desk = Desk(conductor, self.folder, flat_payload(self.folder), self.kills)
+        desk.tidy()
+        return desk
 
     def session(self, **mortality: Any) -> StudyState:
         """Run one driver session to its end (or death) and return the state."""

@@ -90,6 +90,26 @@ class Asha:
             return NewTrial(self.rungs[0])
         return self._last_promotion(records)
 
+    def without_prospect(
+        self, records: Sequence[TrialRecord], trials: int | None
+    ) -> tuple[int, ...]:
+        """Return who would not be promoted if the study became twice as large.
+
+        A place in a rung is never won back: whoever comes later can only push others
+        down. In a study of at most `m` trials none beyond place `m // eta` of the first
+        rung is promoted, `m // eta²` of the second, and so on. Here `m` is twice the
+        trials of the budget or, where there are more or there is no such limit, twice
+        the trials so far. The best of a rung is never without a prospect.
+        """
+        most = 2 * max(trials or 0, len(records))
+        found: list[int] = []
+        for rung in self.rungs[:-1]:
+            ranked = [r for r in _ranked(records, rung) if not _failed(r)]
+            places = max(1, max(most, len(ranked)) // self.eta)
+            found += [r.number for r in ranked[places:] if _waits_at(r, rung)]
+            most = places
+        return tuple(found)
+
     def stops(self, records: Sequence[TrialRecord], number: int) -> bool:  # noqa: ARG002
         """Return False: a trial that waits can be promoted as the rung grows."""
         return False
@@ -125,6 +145,10 @@ def _ranked(records: Sequence[TrialRecord], rung: int) -> list[TrialRecord]:
         if math.isfinite(record.rung_values.get(rung, math.nan))
     ]
     return [record for _, _, record in sorted(reached, key=lambda entry: entry[:2])]
+
+
+def _failed(record: TrialRecord) -> bool:
+    return record.outcome is not None and record.outcome.is_failure
 
 
 def _waits_at(record: TrialRecord, rung: int) -> bool:

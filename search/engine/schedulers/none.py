@@ -32,6 +32,14 @@ class FullTraining:
             return interrupted
         return NewTrial(self.epochs) if may_create else None
 
+    def without_prospect(
+        self,
+        records: Sequence[TrialRecord],  # noqa: ARG002
+        trials: int | None,  # noqa: ARG002
+    ) -> tuple[int, ...]:
+        """Return none: no trial waits."""
+        return ()
+
     def stops(self, records: Sequence[TrialRecord], number: int) -> bool:  # noqa: ARG002
         """Return False: there is no rung to stop at."""
         return False

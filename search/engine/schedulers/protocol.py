@@ -49,6 +49,19 @@ class Scheduler(Protocol):
         """
         ...
 
+    def without_prospect(
+        self, records: Sequence[TrialRecord], trials: int | None
+    ) -> tuple[int, ...]:
+        """Return the waiting trials whose checkpoint is not worth its space any more.
+
+        Should one of them go on after all, it is trained anew.
+
+        Args:
+            records: every trial of the study, in order of number.
+            trials: of the budget; None without such a limit.
+        """
+        ...
+
     def stops(self, records: Sequence[TrialRecord], number: int) -> bool:
         """Return whether trial `number`, which waits at a rung, ends there for good.
 

@@ -61,6 +61,14 @@ class StoppingAsha:
             return Continue(deepest.number, following)
         return NewTrial(self.rungs[0]) if may_create else None
 
+    def without_prospect(
+        self,
+        records: Sequence[TrialRecord],  # noqa: ARG002
+        trials: int | None,  # noqa: ARG002
+    ) -> tuple[int, ...]:
+        """Return none: whoever waits has passed its rung."""
+        return ()
+
     def stops(self, records: Sequence[TrialRecord], number: int) -> bool:
         """Return whether a trial was not among the best when it reached its rung.
 

@@ -181,6 +181,54 @@ def test_a_small_study_still_ends_with_a_full_trial() -> None:
     assert ASHA.next_segment(records, may_create=False) is None
 
 
+# Who keeps a checkpoint --------------------------------------------------------------
+
+
+def test_who_would_not_be_promoted_in_a_study_twice_as_large_has_no_prospect() -> None:
+    records = at(*[(0.1 * k,) for k in range(1, 10)])
+    # Twice nine trials have six places beyond the first rung, twice 27 have eighteen.
+    assert ASHA.without_prospect(records, 9) == (6, 7, 8)
+    assert ASHA.without_prospect(records, None) == (6, 7, 8)
+    assert ASHA.without_prospect(records, 27) == ()
+    assert ASHA.without_prospect(records, 5) == (6, 7, 8), "there are nine already"
+
+
+def test_the_best_of_a_rung_and_those_that_run_are_never_without_prospect() -> None:
+    assert ASHA.without_prospect(at((0.5,)), 1) == ()
+    records = at((0.1, 0.1), (0.2, 0.2), (0.3,))
+    assert ASHA.without_prospect(records, 3) == (2, 1), "two places, then one"
+    records[1] = replace(records[1], running=True, target_epoch=9)
+    assert ASHA.without_prospect(records, 3) == (2,)
+
+
+def test_a_failed_trial_takes_nobody_elses_place() -> None:
+    records = at((0.1,), (0.2,), (0.3,))
+    assert ASHA.without_prospect(records, 3) == (2,)
+    records[0] = replace(records[0], outcome=Outcome.FAILED_NAN)
+    assert ASHA.without_prospect(records, 3) == ()
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    values=st.lists(st.floats(0, 1), min_size=1, max_size=60),
+    trials=st.integers(30, 60),
+    eta=st.integers(2, 4),
+)
+def test_whoever_is_without_prospect_is_not_promoted_within_the_budget(
+    values: list[float], trials: int, eta: int
+) -> None:
+    """All trials of the budget reach the first rung, one after another."""
+    scheduler = Asha(epochs=eta**2, min_epochs=1, eta=eta)
+    gone: set[int] = set()
+    for n in range(1, len(values[:trials]) + 1):
+        records = [waiting(k, value, rungs=(1,)) for k, value in enumerate(values[:n])]
+        gone |= set(scheduler.without_prospect(records, trials))
+        promoted = scheduler.next_segment(records)
+        assert not isinstance(promoted, Continue) or promoted.trial not in gone
+    keeping = len(values[:trials]) - len(gone)
+    assert keeping <= max(1, 2 * trials // eta)
+
+
 # ASHA by stopping, by hand -----------------------------------------------------------
 
 STOPPING = StoppingAsha(epochs=9, min_epochs=1, eta=3)

@@ -56,12 +56,16 @@ def test_a_new_attempt_forgets_what_lies_beyond_its_checkpoint(tmp_path: Path) -
     assert state.trials[0].last_checkpoint == "attempt-2"
 
 
-def test_an_attempt_that_starts_from_nothing_forgets_all(tmp_path: Path) -> None:
+def test_an_attempt_that_starts_from_nothing_forgets_all_but_its_rungs(
+    tmp_path: Path,
+) -> None:
     first = [CREATED, started(1, 0, None), epoch(1, 1, 1.0)]
     closed = SegmentFinished(trial=0, attempt=1, epoch=1, checkpoint="c")
     state = state_of(tmp_path, *first, closed, started(2, 0, None))
     record = state.trials[0]
-    assert (record.epoch_values, record.rung_values, record.last_epoch) == ({}, {}, 0)
+    assert (record.epoch_values, record.last_epoch) == ({}, 0)
+    assert record.rung_values == {1: 1.0}
+    assert record.arrivals == {1: 0}
 
 
 def test_only_the_current_attempt_counts(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """What `search status` says of a study."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from support.conducted_study import Bench
 from support.readme_keys import keys
 
 from search.engine.budget import Budget
+from search.engine.disk import disk_use
 from search.engine.schedulers import Asha
 from search.study.summary import StudySummary
 
@@ -14,7 +16,7 @@ from search.study.summary import StudySummary
 def summary(folder: Path, trials: int = 9) -> StudySummary:
     bench = Bench(folder, Asha(epochs=9, min_epochs=1, eta=3), rules={"trials": trials})
     budget = Budget(trials=trials, epochs=100, gpu_seconds=7200.0)
-    return StudySummary(folder, bench.session(), "eV", budget)
+    return StudySummary(folder, bench.session(), "eV", budget, disk_use(folder))
 
 
 def test_status_says_what_is_used_of_every_budget(tmp_path: Path) -> None:
@@ -40,3 +42,17 @@ def test_trials_at_a_rung_count_as_stopped_once_the_budget_is_used_up(
     assert told.counts == {"completed": 1, "stopped": 8}
     outcomes = [t["outcome"] for t in told.as_dict()["trials"]]
     assert outcomes.count("stopped") == 8
+
+
+def test_status_says_how_much_of_the_disk_a_study_takes(tmp_path: Path) -> None:
+    told = summary(tmp_path)
+    (tmp_path / "trials/00000/attempt-1/checkpoints/last.ckpt").write_bytes(b"0" * 2000)
+    told = replace(told, disk=disk_use(tmp_path))
+    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    disk = told.as_dict()["disk"]
+    assert disk["bytes"] == sum(p.stat().st_size for p in files)
+    in_checkpoints = [p for p in files if p.parent.name == "checkpoints"]
+    assert disk["checkpoint_bytes"] == sum(p.stat().st_size for p in in_checkpoints)
+    assert disk["checkpoint_bytes"] >= 2000
+    line = next(line for line in told.lines() if line.startswith("folder: "))
+    assert "checkpoints 2 kB" in line
