@@ -1,4 +1,4 @@
-"""`sitenet search`: run a study, or say what its journal says."""
+"""`sitenet search`: run a study, say what its journal says, show it in MLflow."""
 
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ INTERRUPTED = 130
 
 
 def add_parsers(commands: Commands) -> None:
-    """Add `search run` and `search status`."""
+    """Add `search run`, `search status` and `search sync`."""
     group = commands.add_parser("search", help="studies").add_subparsers(
         metavar="COMMAND", required=True
     )
@@ -34,6 +34,11 @@ def add_parsers(commands: Commands) -> None:
     add_directory(status)
     add_json(status)
     status.set_defaults(run=run_status)
+    sync = group.add_parser("sync", help="rebuild a study in MLflow from its journal")
+    sync.add_argument("name", metavar="NAME", help="name of the study")
+    add_directory(sync)
+    add_json(sync)
+    sync.set_defaults(run=run_sync)
 
 
 def run_study_command(options: argparse.Namespace) -> int:
@@ -65,4 +70,16 @@ def run_status(options: argparse.Namespace) -> int:
         print_json(summary.as_dict())
     else:
         print("\n".join(summary.lines()))
+    return 0
+
+
+def run_sync(options: argparse.Namespace) -> int:
+    """Bring MLflow up to what the journal says and print what that took."""
+    from search.study import find_study, sync_study
+
+    report = sync_study(find_study(options.name, options.dir))
+    if options.json:
+        print_json(report.as_dict())
+    else:
+        print("\n".join(report.lines()))
     return 0

@@ -6,7 +6,7 @@ goes on as if nothing had happened; with one trial at a time it proposes the ver
 configurations.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -123,11 +123,31 @@ class Conductor:
         """Trials of which a worker has a segment."""
         return [t for t in self._state.trials if t.running]
 
-    def begin(self, host: str, pid: int, versions: dict[str, str]) -> None:
-        """Open a session; give their outcome to trials whose driver died before it."""
+    def begin(
+        self,
+        host: str,
+        pid: int,
+        versions: dict[str, str],
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
+        """Open a session; give their outcome to trials whose driver died before it.
+
+        Args:
+            host: name of this machine.
+            pid: of this process.
+            versions: of what can change numbers.
+            digests: `data_digest` and `split_digest`, where the study has data.
+        """
         session = self._state.session + 1
         self._append(
-            SessionStarted(session=session, host=host, pid=pid, versions=versions)
+            SessionStarted(
+                session=session,
+                host=host,
+                pid=pid,
+                versions=versions,
+                data_digest=(digests or {}).get("data_digest"),
+                split_digest=(digests or {}).get("split_digest"),
+            )
         )
         self._began = self._monotonic()
         for record in self._state.trials:

@@ -7,6 +7,8 @@ from typing import Protocol
 from search.journal import StudyState
 
 _log = logging.getLogger(__name__)
+INTERRUPTED_TIMEOUT = 10.0
+"""Seconds for the last sync after a signal: who sent it may not wait for long."""
 
 
 class Tracker(Protocol):
@@ -61,7 +63,7 @@ class TrackingThread:
         if self._thread.is_alive():
             _log.warning(
                 "the tracker did not finish within %.0f s; what it lacks is in the "
-                "journal and follows with the next session",
+                "journal and follows with the next session or `sitenet search sync`",
                 timeout,
             )
 

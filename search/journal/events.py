@@ -42,6 +42,9 @@ class SessionStarted(Event):
     """Of Python and packages; `git` is the commit, where this runs in a checkout."""
     purpose: Literal["search", "promotion"] = "search"
     """Only sessions that search count against the study's wall-clock budget."""
+    data_digest: str | None = None
+    """SHA-256 of the source of the data; None in journals of earlier versions."""
+    split_digest: str | None = None
 
 
 class SessionEnded(Event):
@@ -222,6 +225,8 @@ class PromotionRegistered(Event):
     name: str
     version: str
     alias: str
+    tags: dict[str, str] = Field(default_factory=dict)
+    """What was written beside the version; empty in journals of earlier versions."""
 
 
 _EVENTS: tuple[type[Event], ...] = (

@@ -66,6 +66,9 @@ class Journal:
     clock: Clock = field(default_factory=Clock)
     entries: list[Entry] = field(default_factory=list)
     _length: int = 0
+    """Bytes of the whole lines."""
+    _size: int = 0
+    """Bytes of the file as this writer left it, a torn last line included."""
     _session: int = 0
     _session_began: float = 0.0
 
@@ -79,16 +82,17 @@ class Journal:
             InfrastructureError: as `read_journal`.
         """
         clock = clock or Clock()
-        entries, length = _read(path) if path.exists() else ([], 0)
+        entries, length, size = _read(path) if path.exists() else ([], 0, 0)
         session = entries[-1].session if entries else 0
-        return cls(path, clock, entries, length, session, clock.monotonic())
+        return cls(path, clock, entries, length, size, session, clock.monotonic())
 
     def append(self, event: Event) -> Entry:
         """Write `event` to the disk, durably, and return its entry.
 
         Raises:
-            InfrastructureError: if it cannot be written (a full disk, say); the file
-                then holds exactly what it held before.
+            InfrastructureError: if it cannot be written (a full disk, say), or the
+                file is not as this writer left it (a second driver, where locks do not
+                work); it then holds exactly what it held before.
         """
         if isinstance(event, SessionStarted):
             self._session = event.session
@@ -103,6 +107,7 @@ class Journal:
         line = encode_line(_payload(entry))
         self._write(line)
         self._length += len(line)
+        self._size = self._length
         self.entries.append(entry)
         return entry
 
@@ -111,7 +116,8 @@ class Journal:
         descriptor = -1
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
-            if os.fstat(descriptor).st_size > self._length:
+            self._check_unchanged(os.fstat(descriptor).st_size)
+            if self._size > self._length:
                 os.ftruncate(descriptor, self._length)
             _write_all(descriptor, line, self._length)
             os.fsync(descriptor)
@@ -122,6 +128,7 @@ class Journal:
                 # Where even this fails, the next reader drops the torn line.
                 with suppress(OSError):
                     os.ftruncate(descriptor, self._length)
+                self._size = os.fstat(descriptor).st_size
             raise InfrastructureError(
                 f"{self.path}: the event could not be written ({error.strerror}); "
                 "nothing that was journalled before is lost: make room or mend the "
@@ -130,6 +137,19 @@ class Journal:
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
+
+    def _check_unchanged(self, size: int) -> None:
+        """Refuse to cut off what somebody else has written.
+
+        The study's lock keeps a second writer out; on a file system whose locks do not
+        work between machines, this is what is left.
+        """
+        if size != self._size:
+            raise InfrastructureError(
+                f"{self.path}: another process changed the journal ({size} bytes where "
+                f"this one left {self._size}); nothing was written: see that one "
+                "driver runs the study, then go on with --resume"
+            )
 
 
 def _write_all(descriptor: int, data: bytes, offset: int) -> None:
@@ -160,8 +180,8 @@ def _payload(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _read(path: Path) -> tuple[list[Entry], int]:
-    """Return the entries of `path` and the length in bytes of the lines they fill."""
+def _read(path: Path) -> tuple[list[Entry], int, int]:
+    """Return the entries of `path`, the bytes of their lines and those of the file."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -173,7 +193,7 @@ def _read(path: Path) -> tuple[list[Entry], int]:
         _entry(path, number, line)
         for number, line in enumerate(intact.split(b"\n")[:-1], start=1)
     ]
-    return entries, len(intact)
+    return entries, len(intact), len(content)
 
 
 def _entry(path: Path, number: int, line: bytes) -> Entry:

@@ -54,6 +54,8 @@ class TrialDetails:
     created: str = ""
     """ISO 8601, UTC."""
     ended: str | None = None
+    ended_at: int = 0
+    """Number of the event that ended it: orders trials where clocks were set back."""
     curve: Mapping[int, Metrics] = field(default_factory=dict)
     """Epoch → everything that was measured in it."""
     folder: str | None = None
@@ -114,6 +116,8 @@ class StudyState:
     gpu_seconds: float = 0.0
     """Time of all segments that have ended, each times its GPUs."""
     promotion: tuple[Promotion, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """`data_digest` and `split_digest`, of the last session that stated them."""
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> "StudyState":
@@ -177,6 +181,16 @@ class StudyState:
         seconds = {**state.search_seconds, entry.session: entry.elapsed}
         return replace(state, search_seconds=seconds)
 
+    def without_driver(self) -> "StudyState":
+        """Return the state for when the driver of an open session is known to be dead.
+
+        A session that ended in good order is left as it is.
+        """
+        if not self.session_open:
+            return self
+        last = self.search_seconds.get(self.session, 0.0)
+        return replace(self._idle(last), session_open=False)
+
     def _after_study_event(self, event: Event, entry: Entry) -> "StudyState":
         if isinstance(event, StudyCreated):
             return replace(
@@ -208,6 +222,8 @@ class StudyState:
         last = seconds.get(self.session, 0.0)
         if event.purpose == "search":
             seconds[event.session] = 0.0
+        stated = {"data_digest": event.data_digest, "split_digest": event.split_digest}
+        digests = {**self.digests, **{k: v for k, v in stated.items() if v is not None}}
         return replace(
             self._idle(last),
             session=event.session,
@@ -216,6 +232,7 @@ class StudyState:
             purpose=event.purpose,
             search_ended=None if event.purpose == "search" else self.search_ended,
             search_seconds=MappingProxyType(seconds),
+            digests=digests,
         )
 
     def _idle(self, elapsed: float) -> "StudyState":
@@ -328,7 +345,7 @@ def _apply(
             message=event.message,
             running=False,
         )
-        return record, replace(details, ended=entry.time)
+        return record, replace(details, ended=entry.time, ended_at=entry.seq)
     return record, details
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from search.engine.tracking_thread import INTERRUPTED_TIMEOUT, TrackingThread
 from search.journal import Event, Journal, SessionEnded, SessionStarted, StudyState
 from search.journal.events import (
     Metrics,
@@ -24,7 +25,7 @@ class Ledger:
 
     def __init__(self, journal: Path) -> None:
         self._journal = Journal.open(journal)
-        self._tracker: MlflowTracker | None = None
+        self._tracking: TrackingThread | None = None
         self.state = StudyState.of(self._journal.entries)
 
     @contextmanager
@@ -33,9 +34,10 @@ class Ledger:
     ) -> Iterator[None]:
         """Journal a driver session around the block, and how it ended.
 
-        `tracker` shows in MLflow what is journalled inside.
+        `tracker` shows in MLflow what is journalled inside, in a thread of its own: a
+        server that hangs holds no training up.
         """
-        self._tracker = tracker
+        self._tracking = tracking = TrackingThread(tracker)
         self.append(
             SessionStarted(
                 session=self.state.session + 1,
@@ -54,14 +56,17 @@ class Ledger:
             raise
         finally:
             self.append(SessionEnded(reason=reason))
-            tracker.sync(self.state, now=True)
-            self._tracker = None
+            self._tracking = None
+            if reason == "interrupted":
+                tracking.close(self.state, INTERRUPTED_TIMEOUT)
+            else:
+                tracking.close(self.state)
 
     def append(self, event: Event) -> None:
-        """Journal `event`, then show it in MLflow if that is there."""
+        """Journal `event`; MLflow is told in its own time."""
         self.state = self.state.after(self._journal.append(event))
-        if self._tracker is not None:
-            self._tracker.sync(self.state)
+        if self._tracking is not None:
+            self._tracking.show(self.state)
 
     def epochs(self, model: str) -> set[int]:
         """Return the epochs of a long training that are in the journal."""

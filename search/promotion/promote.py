@@ -29,6 +29,7 @@ from search.tracking import (
     MlflowTracker,
     Registration,
     check_model_name,
+    load_mlflow,
     tracking_uri,
 )
 from sitenet_core.config import session_versions
@@ -84,6 +85,7 @@ def _go_on(
         choose(ledger.state.trials)
     data = prepare_data(study, folder)
     tags = {"data_digest": data.source_digest, "split_digest": data.split.digest}
+    load_mlflow()
     tracker = MlflowTracker(tracking_uri(folder.path.parent), folder.path, tags)
     with ledger.session(tracker, session_versions(_PACKAGES)):
         if plan is None:
@@ -128,7 +130,9 @@ def _register(
             "nothing else again"
         ) from error
     promotion.ledger.append(
-        PromotionRegistered(name=model.name, version=model.version, alias=model.alias)
+        PromotionRegistered(
+            name=model.name, version=model.version, alias=model.alias, tags=tags
+        )
     )
 
 

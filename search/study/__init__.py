@@ -9,6 +9,7 @@ from search.study.resolve import saved_study
 from search.study.run import run_study
 from search.study.session import RunOptions
 from search.study.summary import StudySummary, study_summary
+from search.study.sync import SyncReport, sync_study
 
 __all__ = [
     "RunOptions",
@@ -17,6 +18,7 @@ __all__ = [
     "StudyData",
     "StudyFolder",
     "StudySummary",
+    "SyncReport",
     "find_study",
     "load_study",
     "prepare_data",
@@ -24,4 +26,5 @@ __all__ = [
     "saved_study",
     "study_lock",
     "study_summary",
+    "sync_study",
 ]

@@ -21,19 +21,25 @@ class Owner:
     host: str
     time: str
     """ISO 8601, UTC: when it took the lock."""
+    namespace: str = ""
+    """Of process numbers: two containers of one host name do not share theirs."""
+    born: str = ""
+    """When the process began, as the system counts; tells a number that was reused."""
 
     @property
     def is_dead(self) -> bool:
         """Whether it was a process of this machine that no longer exists."""
         if self.host != socket.gethostname():
             return False
+        if self.namespace not in {"", _namespace()}:
+            return False
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return True
         except PermissionError:
-            return False
-        return False
+            pass
+        return bool(self.born) and self.born != _born(self.pid)
 
 
 @contextmanager
@@ -47,13 +53,17 @@ def study_lock(path: Path) -> Iterator[Owner]:
         StudyInUseError: if another driver holds it; the message names it.
         InfrastructureError: if the file system has no locks.
     """
-    descriptor = _acquire(path)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    pid = os.getpid()
+    owner = Owner(pid, socket.gethostname(), now, _namespace(), _born(pid))
+    with _taking_turns(path):
+        descriptor = _acquire(path)
+        try:
+            _sign(descriptor, owner)
+        except BaseException:
+            os.close(descriptor)
+            raise
     try:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        owner = Owner(os.getpid(), socket.gethostname(), now)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(owner)).encode(), 0)
-        os.fsync(descriptor)
         yield owner
     finally:
         os.close(descriptor)
@@ -65,6 +75,53 @@ def lock_owner(path: Path) -> Owner | None:
         return Owner(**json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
         return None
+
+
+def _namespace() -> str:
+    try:
+        return Path("/proc/self/ns/pid").readlink().name
+    except OSError:
+        return ""
+
+
+def _born(pid: int) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]
+
+
+@contextmanager
+def _taking_turns(path: Path) -> Iterator[None]:
+    """Let one process at a time look at the lock, take it over and sign it.
+
+    Otherwise, of two that find the same dead owner, the slower one would remove the
+    lock file that the faster one has just made and holds.
+    """
+    turns = path.with_name(f".{path.name}.turns")
+    descriptor = os.open(turns, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            raise _no_locks(turns, error) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sign(descriptor: int, owner: Owner) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(asdict(owner)).encode(), 0)
+    os.fsync(descriptor)
+
+
+def _no_locks(path: Path, error: OSError) -> InfrastructureError:
+    return InfrastructureError(
+        f"{path}: this file system cannot lock files ({error.strerror}); put the "
+        "study on one that can"
+    )
 
 
 def _acquire(path: Path) -> int:
@@ -90,10 +147,7 @@ def _try_lock(descriptor: int, path: Path) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise InfrastructureError(
-            f"{path}: this file system cannot lock files ({error.strerror}); put the "
-            "study on one that can"
-        ) from error
+        raise _no_locks(path, error) from error
     return True
 
 

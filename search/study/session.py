@@ -15,7 +15,11 @@ from search.engine.schedulers import Scheduler, make_scheduler
 from search.engine.searchers import NO_EARLIER, make_searcher
 from search.engine.segment import EndReason, Segment
 from search.engine.stopping import StopRequest
-from search.engine.tracking_thread import Tracker, TrackingThread
+from search.engine.tracking_thread import (
+    INTERRUPTED_TIMEOUT,
+    Tracker,
+    TrackingThread,
+)
 from search.engine.warm_start import WarmStart
 from search.journal import (
     Journal,
@@ -81,7 +85,11 @@ class Session:
         finally:
             self.folder.remove_scratch()
             begun = self.folder.exists
-            tracking.close(self.folder.state() if begun else StudyState())
+            state = self.folder.state() if begun else StudyState()
+            if stop.is_set:
+                tracking.close(state, INTERRUPTED_TIMEOUT)
+            else:
+                tracking.close(state)
 
     def _run(
         self, stop: StopRequest, screen: Display, tracking: TrackingThread
@@ -123,7 +131,15 @@ class Session:
             engine,
             make_rules(self.study, concurrent),
         )
-        conductor.begin(socket.gethostname(), os.getpid(), session_versions(_PACKAGES))
+        conductor.begin(
+            socket.gethostname(),
+            os.getpid(),
+            session_versions(_PACKAGES),
+            {
+                "data_digest": self.data.source_digest,
+                "split_digest": self.data.split.digest,
+            },
+        )
         desk = Desk(conductor, self.folder.path, self._payload)
         desk.tidy()
         return desk
@@ -161,12 +177,7 @@ class Session:
             return self.options.tracker(self.folder, self.data)
         from search.tracking import MlflowTracker, tracking_uri
 
-        tags = {
-            "data_digest": self.data.source_digest,
-            "split_digest": self.data.split.digest,
-        }
-        uri = tracking_uri(self.folder.path.parent)
-        return MlflowTracker(uri, self.folder.path, tags)
+        return MlflowTracker(tracking_uri(self.folder.path.parent), self.folder.path)
 
 
 def say_unused_gpu(study: Study) -> None:

@@ -11,6 +11,7 @@ from search.engine.segment import EndReason
 from search.journal import OBJECTIVE, StudyState, TrialRecord
 from search.study.folder import StudyFolder
 from search.study.limits import study_budget, used_of_budget
+from search.study.lock import lock_owner
 from search.study.resolve import saved_study
 from sitenet_core.errors import NoTrialSucceededError
 
@@ -29,6 +30,15 @@ class StudySummary:
     def interrupted(self) -> bool:
         """Whether a signal ended the last session that searched."""
         return self.state.search_ended == EndReason.INTERRUPTED.value
+
+    @property
+    def driver_was_killed(self) -> bool:
+        """Whether the last session neither runs nor ended in good order."""
+        return (
+            not self.state.session_open
+            and self.state.session > 0
+            and (self.state.ended is None)
+        )
 
     @property
     def counts(self) -> dict[str, int]:
@@ -79,6 +89,8 @@ class StudySummary:
         )
         used = f"{_size(self.disk.total)}, checkpoints {_size(self.disk.checkpoints)}"
         lines.append(f"folder: {self.folder} ({used})")
+        if self.driver_was_killed:
+            lines.append("its driver was killed; go on with --resume")
         if self.interrupted:
             lines.append("interrupted in good order; go on with --resume")
         return lines
@@ -132,7 +144,7 @@ def study_summary(folder: StudyFolder) -> StudySummary:
     config = saved_study(folder).config
     return StudySummary(
         folder=folder.path,
-        state=folder.state(),
+        state=_current_state(folder),
         unit=config.data.target.unit,
         budget=study_budget(config.budget),
         disk=disk_use(folder.path),
@@ -164,3 +176,10 @@ def _used(spent: Spent) -> dict[str, Any]:
         "wall_clock_seconds": round(spent.seconds, 1),
         "gpu_hours": round(spent.gpu_seconds / 3600, 4),
     }
+
+
+def _current_state(folder: StudyFolder) -> StudyState:
+    """Return the state; nothing runs in it if its driver is known to be dead."""
+    state = folder.state()
+    owner = lock_owner(folder.lock) if state.session_open else None
+    return state if owner is None or not owner.is_dead else state.without_driver()

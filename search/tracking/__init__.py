@@ -5,6 +5,7 @@ Importing this package does not import MLflow; opening a store does.
 
 from search.tracking.experiment import experiment_studies
 from search.tracking.location import tracking_uri, ui_command
+from search.tracking.mirror import Written
 from search.tracking.promoted import WINNER
 from search.tracking.registry import (
     CHAMPION,
@@ -14,7 +15,7 @@ from search.tracking.registry import (
     fetch_bundle,
     register_bundle,
 )
-from search.tracking.store import MlflowStore, displayed, probe
+from search.tracking.store import MlflowStore, displayed, load_mlflow, probe
 from search.tracking.tracker import MlflowTracker
 
 __all__ = [
@@ -24,10 +25,12 @@ __all__ = [
     "MlflowTracker",
     "RegisteredModel",
     "Registration",
+    "Written",
     "check_model_name",
     "displayed",
     "experiment_studies",
     "fetch_bundle",
+    "load_mlflow",
     "probe",
     "register_bundle",
     "tracking_uri",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search.tracking.store import LoggedRun, MlflowStore
@@ -15,6 +15,25 @@ KEY_TAG = "sitenet.key"
 _DIGEST_TAG = "sitenet.view_digest"
 _ARTIFACTS_TAG = "sitenet.artifacts"
 _PARENT_TAG = "mlflow.parentRunId"
+
+
+@dataclass
+class Written:
+    """What a mirror has written, for people."""
+
+    created: int = 0
+    """Runs that MLflow did not hold."""
+    restored: int = 0
+    """Runs that were taken out of MLflow's bin."""
+    updated: int = 0
+    """Other runs that lacked something."""
+    unchanged: int = 0
+    points: int = 0
+    """Values of metrics."""
+    artifacts: int = 0
+    """Files and folders."""
+    models: int = 0
+    """Versions of registered models."""
 
 
 @dataclass
@@ -36,15 +55,28 @@ class StudyMirror:
     half-written is compared point by point and completed.
     """
 
-    def __init__(self, store: MlflowStore, experiment: str, study: str) -> None:
+    def __init__(
+        self, store: MlflowStore, experiment: str, study: str, *, thorough: bool = False
+    ) -> None:
+        """Find the runs that are there.
+
+        Args:
+            store: that the runs lie in.
+            experiment: id of the study's experiment.
+            study: identity of the study.
+            thorough: believe no tag that says what is there; look at everything once.
+        """
         self._store = store
         self._experiment = experiment
         self._study = study
-        self._runs = {
-            run.tags[KEY_TAG]: _recovered(run)
-            for run in store.runs(experiment, STUDY_TAG, study)
-            if KEY_TAG in run.tags
-        }
+        self._thorough = thorough
+        self.written = Written()
+        found = [
+            r for r in store.runs(experiment, STUDY_TAG, study) if KEY_TAG in r.tags
+        ]
+        # A run that is there comes before one of the same key in the bin.
+        found.sort(key=lambda run: not run.deleted)
+        self._runs = {run.tags[KEY_TAG]: self._recovered(run) for run in found}
 
     def push(self, view: RunView, parent: str | None = None) -> str:
         """Bring the run of `view` up to date and return its id in MLflow.
@@ -52,9 +84,20 @@ class StudyMirror:
         Raises:
             InfrastructureError: if MLflow does not take it; try again later.
         """
-        known = self._runs.get(view.key) or self._create(view, parent)
-        if known.digest != view.digest:
+        known = self._runs.get(view.key)
+        if known is None:
+            known = self._create(view, parent)
             self._write(known, view)
+            self.written.created += 1
+        elif known.run.deleted:
+            self._store.restore_run(known.run.run_id)
+            known.run = replace(known.run, deleted=False)
+            self._write(known, view)
+            self.written.restored += 1
+        elif known.digest != view.digest and self._write(known, view):
+            self.written.updated += 1
+        else:
+            self.written.unchanged += 1
         return known.run.run_id
 
     def run(self, key: str) -> LoggedRun:
@@ -70,42 +113,79 @@ class StudyMirror:
         if parent is not None:
             tags[_PARENT_TAG] = parent
         run = self._store.create_run(self._experiment, view.name, view.start_ms, tags)
-        self._runs[view.key] = _recovered(run)
+        self._runs[view.key] = self._recovered(run)
         return self._runs[view.key]
 
-    def _write(self, known: _Mirrored, view: RunView) -> None:
+    def _write(self, known: _Mirrored, view: RunView) -> bool:
+        """Write what MLflow lacks of `view`; return whether it lacked anything."""
         run, store = known.run, self._store
         if known.points is None:
             known.points = store.points(run)
-        if (run.status, run.end_ms) != (view.status, view.end_ms):
+        ended = (run.status, run.end_ms) != (view.status, view.end_ms)
+        if ended:
             store.set_status(run.run_id, view.status, view.end_ms)
-        self._upload(known, view.artifacts)
+        uploaded = self._upload(known, view.artifacts)
         missing = [p for p in view.points if p not in known.points]
         params = {k: v for k, v in view.params.items() if k not in run.params}
-        tags = {k: v for k, v in view.tags.items() if run.tags.get(k) != v}
-        store.log(run.run_id, missing, params, {**tags, _DIGEST_TAG: view.digest})
+        wanted = {**view.tags, _DIGEST_TAG: view.digest}
+        tags = {k: v for k, v in wanted.items() if run.tags.get(k) != v}
+        if missing or params or tags:
+            store.log(run.run_id, missing, params, tags)
         known.points.update(missing)
+        self.written.points += len(missing)
         known.digest = view.digest
-        known.run = LoggedRun(
-            run_id=run.run_id,
-            artifact_uri=run.artifact_uri,
+        known.run = replace(
+            run,
             status=view.status,
             end_ms=view.end_ms,
-            tags={**run.tags, **view.tags},
+            tags={**run.tags, **wanted},
             params={**run.params, **view.params},
         )
+        return bool(ended or uploaded or missing or params or tags)
 
-    def _upload(self, known: _Mirrored, artifacts: Iterable[Artifact]) -> None:
+    def _upload(self, known: _Mirrored, artifacts: Iterable[Artifact]) -> int:
         """Upload what is new or has changed; the tag that says so is written after."""
+        uploaded = 0
         for artifact in artifacts:
             name = f"{artifact.folder or ''}/{artifact.path.name}"
             digest = content_digest(artifact.path)
-            if known.artifacts.get(name) == digest:
+            if known.artifacts.get(name) == digest and self._holds(known, artifact):
                 continue
             self._store.upload(known.run.run_id, artifact.path, artifact.folder)
             known.artifacts[name] = digest
             text = json.dumps(known.artifacts, sort_keys=True)
             self._store.log(known.run.run_id, tags={_ARTIFACTS_TAG: text})
+            uploaded += 1
+        self.written.artifacts += uploaded
+        return uploaded
+
+    def _holds(self, known: _Mirrored, artifact: Artifact) -> bool:
+        """Return whether the files of an artifact that was uploaded are still there."""
+        if not self._thorough:
+            return True
+        there = self._store.files(known.run.run_id, artifact.folder)
+        return expected_files(artifact).items() <= there.items()
+
+    def _recovered(self, run: LoggedRun) -> _Mirrored:
+        return _Mirrored(
+            run=run,
+            digest="" if self._thorough else run.tags.get(_DIGEST_TAG, ""),
+            points=None if run.metrics else set(),
+            artifacts=json.loads(run.tags.get(_ARTIFACTS_TAG, "{}")),
+        )
+
+
+def expected_files(artifact: Artifact) -> dict[str, int]:
+    """Return path among a run's artifacts → bytes of every file of `artifact`."""
+    path = artifact.path
+    prefix = f"{artifact.folder}/" if artifact.folder else ""
+    if path.is_file():
+        return {f"{prefix}{path.name}": path.stat().st_size}
+    return {
+        f"{prefix}{file.relative_to(path).as_posix()}": file.stat().st_size
+        for file in path.rglob("*")
+        if file.is_file()
+    }
 
 
 def content_digest(path: Path) -> str:
@@ -117,12 +197,3 @@ def content_digest(path: Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
-
-
-def _recovered(run: LoggedRun) -> _Mirrored:
-    return _Mirrored(
-        run=run,
-        digest=run.tags.get(_DIGEST_TAG, ""),
-        points=None if run.metrics else set(),
-        artifacts=json.loads(run.tags.get(_ARTIFACTS_TAG, "{}")),
-    )

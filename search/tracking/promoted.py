@@ -76,7 +76,7 @@ def _view(
         start_ms=start_ms,
         status=status,
         end_ms=None if status == "RUNNING" else last_ms,
-        tags={**tags, **_tags(state, model, started)},
+        tags={**state.digests, **tags, **_tags(state, model, started)},
         params=parameters(configuration),
         points=tuple(points),
         artifacts=_artifacts(state, model, folder),

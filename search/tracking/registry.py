@@ -89,19 +89,64 @@ def register_bundle(
     digest = content_digest(bundle)
     number = _registered_version(store, run, registration.name, digest)
     if number is None:
-        # A folder of its own: one run may hold several versions.
-        folder = f"model-{digest[:16]}"
-        model = _model(registration.loader_module)
-        with tempfile.TemporaryDirectory(prefix="sitenet-model-") as scratch:
-            save_pyfunc(Path(scratch) / "model", bundle, model)
-            store.upload(run.run_id, Path(scratch) / "model", folder)
-        source = f"{run.artifact_uri}/{folder}"
+        source = _upload_model(store, run, bundle, registration)
         number = _new_version(store, run, source, registration, digest)
+    _set_alias(store, registration, number)
+    return RegisteredModel(registration.name, number, registration.alias)
+
+
+def restore_version(
+    store: MlflowStore, run: LoggedRun, bundle: Path, registration: Registration
+) -> bool:
+    """Register `bundle` again if the store lost its version, or the version its files.
+
+    The alias is set only where no version has it: a later study may have taken it.
+
+    Returns:
+        Whether anything was missing.
+
+    Raises:
+        InfrastructureError: if MLflow does not take the model.
+    """
+    digest = content_digest(bundle)
+    number = _registered_version(store, run, registration.name, digest)
+    missing = number is None
+    if number is None:
+        source = _upload_model(store, run, bundle, registration)
+        number = _new_version(store, run, source, registration, digest)
+    elif not store.files(run.run_id, _model_folder(digest)):
+        _upload_model(store, run, bundle, registration)
+        missing = True
+    with store.guarded(f"{registration.name!r} cannot be looked up"):
+        aliases = store.client.get_registered_model(registration.name).aliases
+    if registration.alias not in aliases:
+        _set_alias(store, registration, number)
+        missing = True
+    return missing
+
+
+def _set_alias(store: MlflowStore, registration: Registration, number: str) -> None:
     with store.guarded(f"alias {registration.alias!r} cannot be set"):
         store.client.set_registered_model_alias(
             registration.name, registration.alias, number
         )
-    return RegisteredModel(registration.name, number, registration.alias)
+
+
+def _model_folder(digest: str) -> str:
+    """Return a folder for one version: a run may hold several."""
+    return f"model-{digest[:16]}"
+
+
+def _upload_model(
+    store: MlflowStore, run: LoggedRun, bundle: Path, registration: Registration
+) -> str:
+    """Store `bundle` in MLflow's format with `run` and return where it lies."""
+    folder = _model_folder(content_digest(bundle))
+    model = _model(registration.loader_module)
+    with tempfile.TemporaryDirectory(prefix="sitenet-model-") as scratch:
+        save_pyfunc(Path(scratch) / "model", bundle, model)
+        store.upload(run.run_id, Path(scratch) / "model", folder)
+    return f"{run.artifact_uri}/{folder}"
 
 
 def fetch_bundle(model: str, uri: str) -> Path:

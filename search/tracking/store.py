@@ -44,6 +44,8 @@ class LoggedRun:
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: frozenset[str] = frozenset()
     """Names of the metrics that have at least one point."""
+    deleted: bool = False
+    """Whether it lies in MLflow's bin."""
 
 
 class MlflowStore:
@@ -87,9 +89,11 @@ class MlflowStore:
             return str(found.experiment_id)
 
     def runs(self, experiment: str, tag: str, value: str) -> list[LoggedRun]:
-        """Return the runs of `experiment` that carry `tag` with `value`."""
+        """Return the runs that carry `tag` with `value`, deleted ones included."""
         text = value.replace("'", "''")
-        return self.experiment_runs(experiment, f"tags.`{tag}` = '{text}'")
+        return self.experiment_runs(
+            experiment, f"tags.`{tag}` = '{text}'", deleted=True
+        )
 
     def find_experiment(self, name: str) -> str | None:
         """Return the id of experiment `name`, None if there is none."""
@@ -97,8 +101,18 @@ class MlflowStore:
             found = self.client.get_experiment_by_name(name)
         return None if found is None else str(found.experiment_id)
 
-    def experiment_runs(self, experiment: str, where: str = "") -> list[LoggedRun]:
-        """Return the runs of `experiment`, those that meet `where` if it is given."""
+    def experiment_runs(
+        self, experiment: str, where: str = "", *, deleted: bool = False
+    ) -> list[LoggedRun]:
+        """Return the runs of `experiment`, those that meet `where` if it is given.
+
+        Args:
+            experiment: its id.
+            where: a condition in MLflow's words.
+            deleted: whether those in MLflow's bin belong to them.
+        """
+        from mlflow.entities import ViewType
+
         found: list[LoggedRun] = []
         token: str | None = None
         with self.guarded("its runs cannot be listed"):
@@ -106,6 +120,7 @@ class MlflowStore:
                 page = self.client.search_runs(
                     [experiment],
                     filter_string=where,
+                    run_view_type=ViewType.ALL if deleted else ViewType.ACTIVE_ONLY,
                     max_results=1000,
                     page_token=token,
                 )
@@ -121,6 +136,11 @@ class MlflowStore:
         with self.guarded(f"run {name!r} cannot be made"):
             run = self.client.create_run(experiment, start_ms, dict(tags), name)
         return _logged(run)
+
+    def restore_run(self, run_id: str) -> None:
+        """Take a run out of MLflow's bin."""
+        with self.guarded("a deleted run cannot be restored"):
+            self.client.restore_run(run_id)
 
     def points(self, run: LoggedRun) -> set[Point]:
         """Return every metric point that `run` holds."""
@@ -180,6 +200,19 @@ class MlflowStore:
             else:
                 self.client.log_artifact(run_id, str(path), folder)
 
+    def files(self, run_id: str, folder: str | None) -> dict[str, int]:
+        """Return path → bytes of every artifact of a run below `folder`."""
+        found: dict[str, int] = {}
+        with self.guarded("the artifacts of a run cannot be listed"):
+            waiting = [folder]
+            while waiting:
+                for entry in self.client.list_artifacts(run_id, waiting.pop()):
+                    if entry.is_dir:
+                        waiting.append(entry.path)
+                    else:
+                        found[entry.path] = entry.file_size or 0
+        return found
+
     def download(self, artifact_uri: str, folder: Path | None) -> Path:
         """Return a local copy of an artifact; the artifact itself if that is local.
 
@@ -215,7 +248,7 @@ def save_pyfunc(folder: Path, bundle: Path, model: PyfuncModel) -> None:
     Raises:
         InfrastructureError: if it cannot be written.
     """
-    mlflow = _import_mlflow()
+    mlflow = load_mlflow()
     with warnings.catch_warnings():
         # MLflow 3.17 warns of its own type hints when it is imported. An input example
         # would be run through the model while it is saved; the signature is written by
@@ -257,8 +290,12 @@ def displayed(uri: str) -> str:
     return uri.replace(f":{parts.password}@", ":***@", 1)
 
 
-def _import_mlflow() -> Any:
-    """Return MLflow, imported with telemetry and chatter switched off."""
+def load_mlflow() -> Any:
+    """Return MLflow, imported with telemetry and chatter switched off.
+
+    Whoever trains beside a tracking thread calls this first: an import changes filters
+    of warnings, which belong to the process.
+    """
     os.environ.update(quiet_environment())
     import mlflow
 
@@ -273,16 +310,18 @@ def _import_mlflow() -> Any:
 
 def _connect(uri: str) -> "MlflowClient":
     """Return a client; two drivers that meet on a new SQLite file take turns."""
-    mlflow = _import_mlflow()
+    mlflow = load_mlflow()
     database = sqlite_file(uri)
     if database is not None:
         database.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{database}.lock") if database is not None else nullcontext()
-    with lock, warnings.catch_warnings():
-        # MLflow 3.17 under SQLAlchemy 2.1; to be removed once MLflow has moved on.
-        warnings.filterwarnings(
-            "ignore", message="The ``noload`` loader strategy is deprecated"
-        )
+    # MLflow 3.17 under SQLAlchemy 2.1; to be removed once MLflow has moved on. Not for
+    # the time of the call only: that would undo, at its end, what another thread (a
+    # training, say) has set meanwhile.
+    warnings.filterwarnings(
+        "ignore", message="The ``noload`` loader strategy is deprecated"
+    )
+    with lock:
         client: MlflowClient = mlflow.MlflowClient(uri, registry_uri=uri)
         if database is not None:
             # The registry's half of the schema is otherwise made at its first use.
@@ -299,6 +338,7 @@ def _logged(run: "Run") -> LoggedRun:
         tags=dict(run.data.tags),
         params=dict(run.data.params),
         metrics=frozenset(run.data.metrics),
+        deleted=run.info.lifecycle_stage == "deleted",
     )
 
 

@@ -1,15 +1,22 @@
 """Keeps MLflow in step with a study's journal, and the study free of MLflow."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from search.journal.events import PromotionRegistered, PromotionTrained
 from search.journal.state import StudyState
 from search.tracking.location import artifact_root
-from search.tracking.mirror import StudyMirror
+from search.tracking.mirror import StudyMirror, Written
 from search.tracking.promoted import WINNER, promotion_key, promotion_views
-from search.tracking.registry import RegisteredModel, Registration, register_bundle
+from search.tracking.registry import (
+    RegisteredModel,
+    Registration,
+    register_bundle,
+    restore_version,
+)
 from search.tracking.store import MlflowStore
 from search.tracking.views import study_identity, study_view, trial_view
 from sitenet_core.errors import InfrastructureError
@@ -50,6 +57,7 @@ class MlflowTracker:
         self._seen: dict[int, tuple[object, ...]] = {}
         self._parent: tuple[tuple[object, ...], str] | None = None
         self._retry_at = float("-inf")
+        self._busy = threading.Lock()
         self.dirty = False
         """Whether the last sync left something for a later one."""
 
@@ -63,7 +71,8 @@ class MlflowTracker:
         if not state.trials or (self._clock() < self._retry_at and not now):
             return
         try:
-            self._push(state)
+            with self._busy:
+                self._push(state)
         except (InfrastructureError, OSError) as error:
             if not self.dirty:
                 _log.warning("%s (the study goes on; MLflow catches up later)", error)
@@ -81,10 +90,48 @@ class MlflowTracker:
             ConfigError: if the name is not one that a model can have.
             InfrastructureError: if MLflow does not take it; may simply be repeated.
         """
-        self._push(state)
-        store, mirror = self._opened(state)
+        with self._busy:
+            self._push(state)
+            store, mirror = self._opened(state)
+            run = mirror.run(promotion_key(WINNER))
+            return register_bundle(store, run, bundle, registration)
+
+    def rebuild(self, state: StudyState) -> Written:
+        """Bring MLflow up to `state`, believing nothing that MLflow says of itself.
+
+        Runs that were deleted, in part or whole, come back, as does the version of a
+        registered model; an alias that has moved on is left where it is.
+
+        Returns:
+            What was written; all of it unchanged where MLflow lacked nothing.
+
+        Raises:
+            InfrastructureError: if MLflow does not take it; may simply be repeated.
+        """
+        if not state.trials:
+            return Written()
+        with self._busy:
+            self._forget()
+            store, mirror = self._opened(state, thorough=True)
+            self._push(state)
+            self._restore_models(store, mirror, state)
+            self.dirty = False
+            self._retry_at = float("-inf")
+            return mirror.written
+
+    def _restore_models(
+        self, store: MlflowStore, mirror: StudyMirror, state: StudyState
+    ) -> None:
+        trained = [e for e in state.promotion if isinstance(e, PromotionTrained)]
+        bundle = next((e.bundle for e in trained if e.model == WINNER), None)
+        if bundle is None or not (self._folder / bundle).is_dir():
+            return
         run = mirror.run(promotion_key(WINNER))
-        return register_bundle(store, run, bundle, registration)
+        for event in state.promotion:
+            if isinstance(event, PromotionRegistered):
+                registration = Registration(event.name, event.tags, event.alias)
+                made = restore_version(store, run, self._folder / bundle, registration)
+                mirror.written.models += made
 
     def _push(self, state: StudyState) -> None:
         _, mirror = self._opened(state)
@@ -105,12 +152,15 @@ class MlflowTracker:
             self._parent = (seen, mirror.push(view))
         return self._parent[1]
 
-    def _opened(self, state: StudyState) -> tuple[MlflowStore, StudyMirror]:
+    def _opened(
+        self, state: StudyState, *, thorough: bool = False
+    ) -> tuple[MlflowStore, StudyMirror]:
         if self._open is None:
             store = MlflowStore(self._uri)
             root = artifact_root(self._uri, self._folder.parent)
             experiment = store.experiment(state.name, root)
-            mirror = StudyMirror(store, experiment, study_identity(state))
+            identity = study_identity(state)
+            mirror = StudyMirror(store, experiment, identity, thorough=thorough)
             self._open = store, mirror
         return self._open
 

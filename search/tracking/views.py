@@ -85,6 +85,7 @@ def study_view(state: StudyState, folder: Path, tags: Mapping[str, str]) -> RunV
         status=_study_status(state),
         end_ms=None if state.session_open else milliseconds(ended),
         tags={
+            **state.digests,
             **tags,
             "study": state.name,
             "study_digest": state.study_digest,
@@ -110,7 +111,11 @@ def trial_view(
             details,
             is_over=not state.session_open or state.outcome_of(number) is not None,
         ),
-        tags={**tags, **_trial_tags(trial, details, state.outcome_of(number))},
+        tags={
+            **state.digests,
+            **tags,
+            **_trial_tags(trial, details, state.outcome_of(number)),
+        },
         params=parameters(trial.configuration),
         points=tuple(curve_points(details.curve, milliseconds(details.created))),
         artifacts=_bundle(folder, trial.bundle),
@@ -181,16 +186,20 @@ def _trial_end(details: TrialDetails, *, is_over: bool) -> int | None:
 def _study_status(state: StudyState) -> Status:
     if state.session_open:
         return "RUNNING"
-    if state.search_ended == "interrupted":
+    if state.search_ended in {"interrupted", None}:
         return "KILLED"
     return "FAILED" if state.search_ended == "error" else "FINISHED"
 
 
 def _progress(state: StudyState) -> Iterator[Point]:
-    ended = [(d.ended, n) for n, d in state.details.items() if d.ended is not None]
+    ended = [
+        (d.ended_at, d.ended, n)
+        for n, d in state.details.items()
+        if d.ended is not None
+    ]
     counts: Counter[str] = Counter()
     best: float | None = None
-    for step, (time, number) in enumerate(sorted(ended), start=1):
+    for step, (_, time, number) in enumerate(sorted(ended), start=1):
         trial = state.trials[number]
         time_ms = milliseconds(time)
         outcome = str(trial.outcome)
