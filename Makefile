@@ -8,11 +8,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # pip applies this to build environments too, so that setuptools is pinned as well.
 export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 
-.PHONY: help install test lint check quickstart clean
+.PHONY: help install test faults lint check quickstart clean
 
 help:
 	@echo "make quickstart  install and run a complete small study (about 4 minutes)"
 	@echo "make test        install and run the tests"
+	@echo "make faults      kill drivers, workers and servers by the hundred (about 40 minutes)"
 	@echo "make lint        ruff, mypy and the import directions"
 	@echo "make check       lint and test, as CI does"
 	@echo "make clean       remove the environment and the quick-start run"
@@ -30,6 +31,10 @@ install: $(VENV)/.installed
 
 test: install
 	$(BIN)/python -m pytest
+
+# The quick set of these is part of `make test`.
+faults: install
+	FAULTS=long $(BIN)/python -m pytest tests/faults
 
 lint: install
 	$(BIN)/ruff format --check .
