@@ -166,6 +166,62 @@ class TrialFinished(Event):
     message: str = ""
 
 
+class PromotionCandidate(StrictModel):
+    """One of the best trials of a search, as the search saw it."""
+
+    trial: int
+    epoch: int
+    """Epoch at which it was compared with the others."""
+    value: float
+    """Its validation objective there."""
+
+
+class PromotionReruns(Event):
+    """Which trials are trained again before one of them is called the best."""
+
+    event: ClassVar[str] = "promotion_reruns"
+    started: str
+    """ISO 8601, UTC."""
+    candidates: list[PromotionCandidate]
+    """The best first."""
+    seeds: list[int]
+    """Further seeds, the same for every candidate; empty: nothing is trained again."""
+    folds: list[int]
+    """Official folds that validate in turn; empty: the study's own split."""
+    tie_within: float
+    overlap: float = 0
+    """Crystals that validate per crystal that is trained on, where the folds of one
+    candidate share training crystals; 0 without folds."""
+    without: str = ""
+    """Why nothing is trained again; empty if something is."""
+    promotion_digest: str | None = None
+    """Of the study's section `promotion`, which is fixed from here on."""
+
+
+class PromotionRerun(Event):
+    """A trial was trained again from scratch, with another seed; or that failed."""
+
+    event: ClassVar[str] = "promotion_rerun"
+    trial: int
+    seed: int
+    fold: int | None = None
+    """Official fold that validated; None: the study's own split."""
+    value: float | None
+    """Validation objective at the last epoch; None if the training failed."""
+    seconds: float
+    """Wall-clock seconds of all epochs."""
+    epochs: int
+    parameters: int | None = None
+    message: str = ""
+    """Why it failed."""
+
+
+def rerun_model(trial: int, seed: int, fold: int | None = None) -> str:
+    """Return the name of a rerun in the `model` of its epochs' events."""
+    name = f"trial-{trial:05d}-seed-{seed}"
+    return name if fold is None else f"{name}-fold-{fold}"
+
+
 class PromotionStarted(Event):
     """A trial was chosen for the long training."""
 
@@ -181,7 +237,7 @@ class PromotionEpoch(Event):
 
     event: ClassVar[str] = "promotion_epoch"
     model: str
-    """`winner`, or a reference as the study names it (`preset:paper`)."""
+    """`winner`, a reference as the study names it (`preset:paper`), or a rerun."""
     epoch: int = Field(ge=1)
     metrics: Metrics
 
@@ -240,6 +296,8 @@ _EVENTS: tuple[type[Event], ...] = (
     SegmentFailed,
     CheckpointGivenUp,
     TrialFinished,
+    PromotionReruns,
+    PromotionRerun,
     PromotionStarted,
     PromotionEpoch,
     PromotionTrained,

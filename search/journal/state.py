@@ -14,6 +14,8 @@ from search.journal.events import (
     PromotionEpoch,
     PromotionFailed,
     PromotionRegistered,
+    PromotionRerun,
+    PromotionReruns,
     PromotionStarted,
     PromotionTested,
     PromotionTesting,
@@ -37,7 +39,9 @@ OBJECTIVE = "val_mae"
 _USED_UP = frozenset({"trials", "epochs"})
 """Ends of a search after which a larger budget is the only way on."""
 Promotion = (
-    PromotionStarted
+    PromotionReruns
+    | PromotionRerun
+    | PromotionStarted
     | PromotionEpoch
     | PromotionTrained
     | PromotionFailed

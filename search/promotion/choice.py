@@ -1,62 +1,215 @@
-"""Which trial is promoted: a pure function of the records."""
+"""Which trial is promoted, and why: a pure function of the journal."""
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from search.journal import TrialRecord
-from search.trial.outcome import Outcome
-from sitenet_core.errors import NoTrialSucceededError
+import numpy as np
+
+from search.journal import (
+    OBJECTIVE,
+    PromotionRerun,
+    PromotionReruns,
+    StudyState,
+    objective_at,
+)
+from search.journal.events import (
+    PromotionCandidate,
+    PromotionEpoch,
+    rerun_model,
+)
+from search.promotion.comparison import Comparison, compare
+from search.promotion.contenders import Choice, Contender, Optimism, cheapest
+from search.promotion.optimism import expected_optimism
+from search.promotion.ranking import ranked
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The trial that goes into the long training, and what it was chosen by."""
+def choose(state: StudyState) -> Choice:
+    """Return the trial to promote, from the search and from the reruns so far planned.
 
-    trial: TrialRecord
-    epoch: int
-    """Rung at which it was compared; the last epoch for a completed trial."""
-    value: float
-    """Its validation objective there (`objective_at`)."""
-
-
-def choose(trials: Iterable[TrialRecord]) -> Choice:
-    """Return the best trial.
-
-    Completed trials are compared at their last epoch. Only if there is none, the
-    trials that reached the deepest rung that any reached are compared there: values of
-    different rungs are never compared. Failed trials do not count, whatever rungs they
-    reached. Of equal trials the earlier one is taken.
+    With reruns the lowest mean wins; the value that the search selected by is left out
+    (see `search.promotion.optimism`). A contender is tied with the lowest mean if the
+    paired interval of their difference includes 0. A tie whose mean is worse by no
+    more than the journalled `tie_within` is decided by cost (see `cheapest`); this
+    indifference zone (R. Bechhofer, Annals of Mathematical Statistics 25 (1954) 16) is
+    there because few reruns leave wide intervals, and a trial that merely cannot be
+    told from the best is more often worse than not. A trial of which a rerun failed is
+    chosen only if one failed of each. Without reruns the search's best value decides.
 
     Raises:
         NoTrialSucceededError: if no trial has a value to be chosen by.
+        ValueError: if the journal plans reruns and does not hold them all.
     """
-    records = list(trials)
-    reached = [t for t in records if t.rung_values and not _failed(t)]
-    completed = [t for t in reached if t.outcome is Outcome.COMPLETED]
-    if not reached:
-        raise NoTrialSucceededError(_nothing(records))
-    if completed:
-        candidates = [Choice(t, *max(t.rung_values.items())) for t in completed]
-    else:
-        deepest = max(max(t.rung_values) for t in reached)
-        candidates = [
-            Choice(t, deepest, t.rung_values[deepest])
-            for t in reached
-            if deepest in t.rung_values
+    plan = next((e for e in state.promotion if isinstance(e, PromotionReruns)), None)
+    candidates = plan.candidates if plan is not None else ranked(state.trials)
+    if plan is None or not plan.seeds:
+        best = candidates[0]
+        contender = Contender(
+            trial=best.trial, search_value=best.value, verdict="not rerun"
+        )
+        return Choice(
+            trial=best.trial,
+            epoch=best.epoch,
+            value=best.value,
+            decided_by="search value",
+            contenders=(contender,),
+            without=plan.without if plan is not None else "none were planned",
+        )
+    return _chosen(plan, [_Results.of(state, plan, c) for c in candidates], state)
+
+
+@dataclass(frozen=True)
+class _Results:
+    """A candidate with its reruns, in the order of seeds and folds."""
+
+    candidate: PromotionCandidate
+    reruns: tuple[PromotionRerun, ...]
+    at_rung: tuple[float | None, ...]
+    """Objective of each rerun at the epoch of the candidate's search value."""
+
+    @classmethod
+    def of(
+        cls, state: StudyState, plan: PromotionReruns, candidate: PromotionCandidate
+    ) -> "_Results":
+        done = {
+            (e.trial, e.seed, e.fold): e
+            for e in state.promotion
+            if isinstance(e, PromotionRerun)
+        }
+        keys = [
+            (candidate.trial, seed, fold)
+            for seed in plan.seeds
+            for fold in plan.folds or (None,)
         ]
-    return min(candidates, key=lambda c: (c.value, c.trial.number))
+        missing = [rerun_model(*key) for key in keys if key not in done]
+        if missing:
+            raise ValueError(f"not yet trained again: {', '.join(missing)}")
+        reruns = tuple(done[key] for key in keys)
+        at_rung = tuple(_value_at(state, r, candidate.epoch) for r in reruns)
+        return cls(candidate, reruns, at_rung)
+
+    @property
+    def failed(self) -> bool:
+        return any(r.value is None for r in self.reruns)
+
+    @property
+    def values(self) -> list[float]:
+        return [r.value for r in self.reruns if r.value is not None]
+
+    def contender(self, verdict: Literal["failed", "tie"]) -> Contender:
+        epochs = sum(r.epochs for r in self.reruns)
+        seconds = sum(r.seconds for r in self.reruns)
+        return Contender(
+            trial=self.candidate.trial,
+            search_value=self.candidate.value,
+            values=tuple(r.value for r in self.reruns),
+            verdict=verdict,
+            seconds_per_epoch=seconds / epochs if epochs else None,
+            parameters=max(
+                (r.parameters for r in self.reruns if r.parameters is not None),
+                default=None,
+            ),
+        )
 
 
-def _failed(trial: TrialRecord) -> bool:
-    return trial.outcome is not None and trial.outcome.is_failure
+def _value_at(state: StudyState, rerun: PromotionRerun, epoch: int) -> float | None:
+    """Return the objective of a rerun at an epoch that may lie before its last."""
+    if epoch >= rerun.epochs or rerun.value is None:
+        return rerun.value
+    model = rerun_model(rerun.trial, rerun.seed, rerun.fold)
+    curve = {
+        e.epoch: float(value)
+        for e in state.promotion
+        if isinstance(e, PromotionEpoch)
+        and e.model == model
+        and (value := e.metrics.get(OBJECTIVE)) is not None
+    }
+    return objective_at(curve, epoch)
 
 
-def _nothing(records: list[TrialRecord]) -> str:
-    counts = Counter(str(t.outcome or "unfinished") for t in records)
-    found = ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
-    return (
-        f"there is no trial to promote: of {len(records)} trials none reached a rung "
-        f"({found or 'none was started'}); see the tracebacks of the failed ones with "
-        "`sitenet search status`, or go on with `sitenet search run --resume`"
+def _chosen(
+    plan: PromotionReruns, results: list[_Results], state: StudyState
+) -> Choice:
+    sound = [r for r in results if not r.failed]
+    failed = [r for r in results if r.failed]
+    if not sound:
+        return _among_failed(plan, failed)
+    comparison = compare(np.array([r.values for r in sound]), plan.overlap)
+    contenders = _judged(sound, comparison)
+    equal = [c for c in contenders if _is_equal(c, contenders[0], plan.tie_within)]
+    winner = cheapest(equal)
+    result = next(r for r in sound if r.candidate.trial == winner.trial)
+    return Choice(
+        trial=winner.trial,
+        epoch=result.candidate.epoch,
+        value=result.candidate.value,
+        decided_by="mean" if winner == contenders[0] else "cost",
+        seeds=tuple(plan.seeds),
+        folds=tuple(plan.folds),
+        standard_error=comparison.standard_error,
+        contenders=(*contenders, *(r.contender("failed") for r in failed)),
+        optimism=_optimism(result, comparison, state),
+    )
+
+
+def _judged(sound: list[_Results], comparison: Comparison) -> list[Contender]:
+    """Return the contenders with their means and intervals, the lowest mean first."""
+    worse, half = comparison.worse(), comparison.half_width
+    lowest = float(comparison.means[comparison.lowest])
+    found: list[Contender] = []
+    for index in np.argsort(comparison.means, kind="stable").tolist():
+        difference = float(comparison.means[index]) - lowest
+        verdict = "worse" if worse[index] else "tie"
+        changes: dict[str, Any] = {
+            "mean": float(comparison.means[index]),
+            "verdict": verdict if found else "lowest",
+        }
+        if found:
+            changes["difference"] = difference
+            if half is not None:
+                changes["interval"] = (difference - half, difference + half)
+        contender = sound[index].contender("tie")
+        found.append(contender.model_copy(update=changes))
+    return found
+
+
+def _is_equal(contender: Contender, lowest: Contender, tie_within: float) -> bool:
+    """Return whether a contender counts as equally good as the lowest mean."""
+    if contender.verdict == "lowest":
+        return True
+    if contender.verdict != "tie" or contender.difference is None:
+        return False
+    return contender.difference <= tie_within * abs(lowest.mean or 0.0)
+
+
+def _optimism(
+    result: _Results, comparison: Comparison, state: StudyState
+) -> Optimism | None:
+    values = [v for v in result.at_rung if v is not None]
+    if len(values) < len(result.at_rung):
+        return None
+    mean = sum(values) / len(values)
+    epoch = result.candidate.epoch
+    compared = [c.value for c in ranked(state.trials) if c.epoch == epoch]
+    noise = comparison.noise
+    return Optimism(
+        search_value=result.candidate.value,
+        rerun_mean=mean,
+        measured=mean - result.candidate.value,
+        expected=None if noise is None else expected_optimism(compared, noise),
+        compared=len(compared),
+        noise=noise,
+    )
+
+
+def _among_failed(plan: PromotionReruns, failed: list[_Results]) -> Choice:
+    """Return the candidate with the fewest failed reruns; the search decides a draw."""
+    best = min(failed, key=lambda r: len(r.reruns) - len(r.values))
+    return Choice(
+        trial=best.candidate.trial,
+        epoch=best.candidate.epoch,
+        value=best.candidate.value,
+        decided_by="search value",
+        seeds=tuple(plan.seeds),
+        folds=tuple(plan.folds),
+        contenders=tuple(r.contender("failed") for r in failed),
     )

@@ -13,6 +13,7 @@ from search.journal.events import (
     PromotionEpoch,
     PromotionFailed,
     PromotionRegistered,
+    PromotionReruns,
     PromotionTested,
     PromotionTesting,
     PromotionTrained,
@@ -68,23 +69,25 @@ class Ledger:
         if self._tracking is not None:
             self._tracking.show(self.state)
 
-    def epochs(self, model: str) -> set[int]:
-        """Return the epochs of a long training that are in the journal."""
+    def curve(self, model: str) -> dict[int, Metrics]:
+        """Return what was measured in each journalled epoch of a training."""
         events = self.state.promotion
         return {
-            e.epoch
+            e.epoch: e.metrics
             for e in events
             if isinstance(e, PromotionEpoch) and e.model == model
         }
 
     def seconds(self, model: str) -> float | None:
         """Return the training time of all epochs, None for what is no network."""
-        seconds = {
-            e.epoch: e.metrics.get("seconds") or 0.0
-            for e in self.state.promotion
-            if isinstance(e, PromotionEpoch) and e.model == model
-        }
-        return sum(seconds.values()) if seconds else None
+        curve = self.curve(model).values()
+        return sum(m.get("seconds") or 0.0 for m in curve) if curve else None
+
+    @property
+    def reruns(self) -> PromotionReruns | None:
+        """Which trials are trained again; None before that was decided."""
+        events = self.state.promotion
+        return next((e for e in events if isinstance(e, PromotionReruns)), None)
 
     @property
     def trained(self) -> dict[str, PromotionTrained]:

@@ -103,34 +103,55 @@ def concerns_reference(model: str, error: SiteNetError) -> bool:
     return model != WINNER and not isinstance(error, InfrastructureError)
 
 
-def _train(promotion: Promotion, model: str) -> None:
-    config = promotion.plan.configuration(model)
-    data = promotion.training_data(config)
-    folder = promotion.place(model)
-    folder.mkdir(parents=True, exist_ok=True)
-    last = folder / LAST_CHECKPOINT
-    options = FitOptions(
-        folder=folder,
-        resume_from=last if last.is_file() else None,
-        threads=promotion.running.threads,
-        device=promotion.running.device,
-        progress=promotion.running.progress,
-    )
+@dataclass(frozen=True)
+class Training:
+    """One training whose epochs are journalled."""
 
-    if promotion.running.progress:
-        Console(stderr=True).print(f"Training {model}", highlight=False)
+    model: str
+    """Name in the journal's events."""
+    config: TrialConfig
+    data: TrainingData
+    folder: Path
+
+
+def run_training(training: Training, ledger: Ledger, running: Running) -> FitResult:
+    """Train to the end, from the last checkpoint if there is one; journal each epoch.
+
+    Raises:
+        SiteNetError: as `sitenet_core.training.fit`.
+    """
+    training.folder.mkdir(parents=True, exist_ok=True)
+    last = training.folder / LAST_CHECKPOINT
+    options = FitOptions(
+        folder=training.folder,
+        resume_from=last if last.is_file() else None,
+        threads=running.threads,
+        device=running.device,
+        progress=running.progress,
+    )
+    if running.progress:
+        Console(stderr=True).print(f"Training {training.model}", highlight=False)
 
     def on_epoch(record: EpochRecord) -> None:
         metrics = {k: v for k, v in vars(record).items() if k != "epoch"}
-        promotion.ledger.append(
-            PromotionEpoch(model=model, epoch=record.epoch, metrics=metrics)
+        ledger.append(
+            PromotionEpoch(model=training.model, epoch=record.epoch, metrics=metrics)
         )
 
-    result = fit(config, data, options, on_epoch)
+    result = fit(training.config, training.data, options, on_epoch)
     # A kill between checkpoint and journal leaves an epoch that is on disk only.
-    for record in read_curve(folder / CURVE):
-        if record.epoch not in promotion.ledger.epochs(model):
+    known = ledger.curve(training.model)
+    for record in read_curve(training.folder / CURVE):
+        if record.epoch not in known:
             on_epoch(record)
+    return result
+
+
+def _train(promotion: Promotion, model: str) -> None:
+    config = promotion.plan.configuration(model)
+    data = promotion.training_data(config)
+    training = Training(model, config, data, promotion.place(model))
+    result = run_training(training, promotion.ledger, promotion.running)
     bundle = bundle_from_checkpoint(
         promotion.bundle(model),
         result.best_checkpoint,

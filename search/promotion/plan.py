@@ -7,6 +7,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from search.journal import PromotionStarted, StudyState
 from search.promotion.choice import choose
+from search.promotion.contenders import Choice
 from search.study.load import Study
 from search.study.prepare import StudyData
 from search.tracking import WINNER
@@ -50,6 +51,8 @@ class PromotionPlan(StrictModel):
     models: dict[str, dict[str, JsonValue]]
     """Model → complete flat configuration, in the order of training: the winner, then
     the references. Empty for a reference that is not a network."""
+    choice: Choice | None = None
+    """How the trial was chosen; None for a promotion that began before reruns."""
 
     def configuration(self, model: str) -> TrialConfig:
         """Return what `model` is trained with."""
@@ -72,10 +75,9 @@ def make_plan(state: StudyState, study: Study, data: StudyData) -> PromotionPlan
         NoTrialSucceededError: if there is no trial to promote.
         ConfigError: if a reference names a preset that does not exist.
     """
-    choice = choose(state.trials)
+    choice = choose(state)
     promotion, split = study.config.promotion, data.split
-    changes = study.config.configuration
-    winner = study.space.configuration(choice.trial.configuration, changes)
+    winner = configuration(study, state, choice.trial)
     epochs = promotion.epochs or winner.training.epochs
     budget = {"training": {"epochs": epochs, "seed": promotion.seed}}
     models = {WINNER: _flat(_changed(winner, budget))}
@@ -88,7 +90,7 @@ def make_plan(state: StudyState, study: Study, data: StudyData) -> PromotionPlan
     with_validation = promotion.train_on == "train+validation"
     return PromotionPlan(
         started=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        trial=choice.trial.number,
+        trial=choice.trial,
         rung=choice.epoch,
         value=choice.value,
         train_on=promotion.train_on,
@@ -100,7 +102,20 @@ def make_plan(state: StudyState, study: Study, data: StudyData) -> PromotionPlan
         n_test=len(split.test),
         family=winner.family,
         models=models,
+        choice=choice,
     )
+
+
+def configuration(
+    study: Study, state: StudyState, trial: int, seed: int | None = None
+) -> TrialConfig:
+    """Return what a trial was trained with, with another seed if one is given."""
+    flat = state.trials[trial].configuration
+    config = study.space.configuration(flat, study.config.configuration)
+    if seed is None:
+        return config
+    changes = {"training": {"seed": seed}}
+    return type(config).model_validate(merge(config.model_dump(), changes))
 
 
 def journalled_plan(state: StudyState) -> PromotionPlan | None:

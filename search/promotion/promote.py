@@ -3,7 +3,6 @@
 from typing import Literal
 
 from search.journal import PromotionRegistered, PromotionStarted
-from search.promotion.choice import choose
 from search.promotion.ledger import Ledger
 from search.promotion.networks import (
     BUNDLE,
@@ -12,6 +11,8 @@ from search.promotion.networks import (
     train_networks,
 )
 from search.promotion.plan import PromotionPlan, journalled_plan, make_plan
+from search.promotion.ranking import ranked
+from search.promotion.reruns import Reruns, plan_reruns, train_again
 from search.promotion.result import (
     PromotionResult,
     promotion_result,
@@ -22,7 +23,7 @@ from search.promotion.testing import evaluate_models
 from search.study.folder import StudyFolder
 from search.study.load import Study
 from search.study.lock import study_lock
-from search.study.prepare import prepare_data
+from search.study.prepare import StudyData, prepare_data
 from search.study.resolve import check_digests, promotion_digest, saved_study
 from search.tracking import (
     WINNER,
@@ -42,10 +43,11 @@ _PACKAGES = ("sitenet-search", "torch", "pytorch-lightning", "mlflow")
 def promote(
     folder: StudyFolder, *, progress: bool = False, threads: int | None = None
 ) -> PromotionResult:
-    """Train the best trial long, test it once beside the references, register it.
+    """Train the best trials again, choose one, train it long, test it, register it.
 
-    What the journal says is done is not done again. After a kill the next call goes on
-    from the last checkpoint; a promotion that is complete returns its recorded result,
+    The test set is met once, by the winner and the references, after the choice. What
+    the journal says is done is not done again. After a kill the next call goes on from
+    the last checkpoint; a promotion that is complete returns its recorded result,
     whatever trials were added since: the test set has been seen.
 
     Args:
@@ -79,30 +81,45 @@ def _go_on(
     folder: StudyFolder, study: Study, ledger: Ledger, running: Running
 ) -> PromotionPlan:
     """Do what the journal does not say is done; return the plan that it follows."""
-    plan = journalled_plan(ledger.state)
-    if plan is None:
+    if ledger.reruns is None and journalled_plan(ledger.state) is None:
         # Before any data are opened: without a trial there is nothing to open them for.
-        choose(ledger.state.trials)
+        ranked(ledger.state.trials)
     data = prepare_data(study, folder)
     tags = {"data_digest": data.source_digest, "split_digest": data.split.digest}
     load_mlflow()
     tracker = MlflowTracker(tracking_uri(folder.path.parent), folder.path, tags)
     with ledger.session(tracker, session_versions(_PACKAGES)):
+        plan = journalled_plan(ledger.state)
         if plan is None:
-            plan = make_plan(ledger.state, study, data)
-            content = plan.model_dump(mode="json")
-            ledger.append(
-                PromotionStarted(
-                    trial=plan.trial,
-                    plan=content,
-                    promotion_digest=promotion_digest(study.config),
-                )
-            )
+            plan = _choose(folder, study, data, ledger, running)
         promotion = Promotion(folder, study, data, plan, ledger, running)
         train_networks(promotion)
         evaluate_models(promotion)
         result = _save_result(folder, study, plan, ledger)
         _register(promotion, tracker, registration_tags(result))
+    return plan
+
+
+def _choose(
+    folder: StudyFolder,
+    study: Study,
+    data: StudyData,
+    ledger: Ledger,
+    running: Running,
+) -> PromotionPlan:
+    """Train the best trials again, and journal which one is promoted."""
+    if ledger.reruns is None:
+        ledger.append(plan_reruns(ledger.state, study, data))
+    if ledger.reruns is not None:
+        train_again(Reruns(folder, study, data, ledger, running, ledger.reruns))
+    plan = make_plan(ledger.state, study, data)
+    ledger.append(
+        PromotionStarted(
+            trial=plan.trial,
+            plan=plan.model_dump(mode="json"),
+            promotion_digest=promotion_digest(study.config),
+        )
+    )
     return plan
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from search.journal.events import Metrics
+from search.promotion.account import account_of
+from search.promotion.contenders import Choice
 from search.promotion.ledger import Ledger
 from search.promotion.plan import PromotionPlan
 from search.tracking import WINNER, RegisteredModel
@@ -42,6 +44,8 @@ class PromotionResult:
     chosen_at_epoch: int
     chosen_by: float
     """Validation objective of the trial there."""
+    choice: Choice | None
+    """How it was chosen; None for a promotion that began before there were reruns."""
     train_on: str
     epochs: int
     seed: int
@@ -66,6 +70,7 @@ class PromotionResult:
         return {
             "version": RESULT_VERSION,
             **asdict(self),
+            "choice": self.choice and self.choice.model_dump(mode="json"),
             "bundle": str(self.bundle),
             "models": [asdict(model) for model in self.models],
         }
@@ -80,12 +85,18 @@ class PromotionResult:
             f"Trained on {self.n_train} crystals ({self.train_on}), {self.epochs} "
             f"epochs; tested once on {self.n_test} crystals."
         )
-        lines = [chosen, trained, "", self.table(), "", f"bundle: {self.bundle}"]
+        lines = [chosen, trained, "", self.report(), "", f"bundle: {self.bundle}"]
         if self.registered is not None:
             lines.append(f"registered: {self.registered}, v{self.registered_version}")
         model = self.registered or self.bundle
         lines.append(f"predict with: sitenet predict {model} FILE.cif")
         return "\n".join(lines)
+
+    def report(self) -> str:
+        """Return the table of all models and how the winner was chosen."""
+        if self.choice is None:
+            return self.table()
+        return f"{self.table()}\n\n{account_of(self.choice, self.unit)}"
 
     def table(self) -> str:
         """Return the Markdown table of all models."""
@@ -112,6 +123,7 @@ def promotion_result(
         trial=plan.trial,
         chosen_at_epoch=plan.rung,
         chosen_by=plan.value,
+        choice=plan.choice,
         train_on=plan.train_on,
         epochs=plan.epochs,
         seed=plan.seed,
@@ -133,7 +145,7 @@ def promotion_result(
 def save_result(result: PromotionResult, folder: Path) -> None:
     """Write `result.json` and `table.md` into `folder`."""
     text = json.dumps(result.as_dict(), indent=2, allow_nan=False)
-    for name, content in (("result.json", text), ("table.md", result.table())):
+    for name, content in (("result.json", text), ("table.md", result.report())):
         partial = folder / f".{name}.partial"
         partial.write_text(content + "\n", encoding="utf-8")
         partial.replace(folder / name)
@@ -156,7 +168,19 @@ def registration_tags(result: PromotionResult) -> dict[str, str]:
         "data_digest": result.data_digest,
         "split_digest": result.split_digest,
         "configuration": json.dumps(result.configuration, sort_keys=True),
+        **_choice_tags(result.choice),
     }
+
+
+def _choice_tags(choice: Choice | None) -> dict[str, str]:
+    """Return the mean by which the model was chosen, if it was by reruns."""
+    if choice is None:
+        return {}
+    means = {c.trial: c.mean for c in choice.contenders}
+    tags = {"decided_by": choice.decided_by, "search_value": repr(choice.value)}
+    if means[choice.trial] is not None:
+        tags["rerun_mean"] = repr(means[choice.trial])
+    return tags
 
 
 def _model(ledger: Ledger, model: str) -> ModelResult:

@@ -102,6 +102,18 @@ class TrialLimits(StrictModel):
 class PromotionConfig(StrictModel):
     """What becomes of the winner; may change until `sitenet promote` has begun."""
 
+    top_k: int = Field(default=3, ge=1)
+    """So many of the best trials are trained again before one is called the best; 1
+    takes the search's word."""
+    seeds: int = Field(default=2, ge=0)
+    """Further seeds that each of them is trained with; 0 takes the search's word."""
+    folds: bool = False
+    """Only for `data.split.kind: fold`: each seed is trained once for every official
+    fold but the one of the test set, and that fold validates; the cost is multiplied
+    by their number. false: the study's own split."""
+    tie_within: float = Field(default=0.0025, ge=0, lt=1)
+    """Trials that the reruns cannot tell from the best count as equally good if their
+    mean is worse by at most this share of it; of those, the cheapest is promoted."""
     train_on: Literal["train", "train+validation"] = "train"
     """`train+validation`: both, a fixed number of epochs, the last weights; `train`:
     the best validation decides which weights."""

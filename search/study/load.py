@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from search.space import Space, Value, find_space, load_space
-from search.study.config import AshaConfig, PromotionConfig, StudyConfig
+from search.study.config import AshaConfig, StudyConfig
 from search.tracking import check_model_name
 from sitenet_core.config import (
     LocatedDocument,
@@ -64,7 +64,7 @@ def load_study(path: Path) -> Study:
     _check_configuration(document, space, config.configuration)
     study = Study(config, space, path)
     problems = [
-        *_promotion_problems(space, config.promotion),
+        *_promotion_problems(space, config),
         *_budget_problems(study),
     ]
     if problems:
@@ -90,9 +90,16 @@ def _check_configuration(
         raise document.error(problems)
 
 
-def _promotion_problems(space: Space, promotion: PromotionConfig) -> list[Problem]:
+def _promotion_problems(space: Space, config: StudyConfig) -> list[Problem]:
     """Return what `promote` would refuse, once the search is over."""
     problems = []
+    promotion = config.promotion
+    if promotion.folds and config.data.split.kind != "fold":
+        message = (
+            f"data.split.kind is {config.data.split.kind}, which has no official "
+            "folds; set folds to false, or kind to fold"
+        )
+        problems.append(Problem(("promotion", "folds"), message))
     presets = get_family(space.family).Config.presets
     for index, reference in enumerate(promotion.references):
         kind, _, name = reference.partition(":")

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from search.engine.warm_start import WarmStart
-from search.journal import PromotionStarted
+from search.journal import PromotionReruns, PromotionStarted
 from search.space import Space
-from search.study.config import StudyConfig
+from search.study.config import PromotionConfig, StudyConfig
 from search.study.folder import StudyFolder, write_whole
 from search.study.load import Study, changed_keys
 from sitenet_core.config import load_yaml, validate
@@ -19,6 +19,8 @@ from sitenet_core.errors import ConfigError, InfrastructureError
 
 FREE = ("budget", "resources", "trial")
 """Sections of a study file that may change at any time: no value depends on them."""
+RERUNS = ("top_k", "seeds", "folds", "tie_within")
+"""Keys of the section `promotion` that decide what is trained again."""
 
 _YOUNGER: dict[tuple[str, ...], object] = {
     ("warm_start",): [],
@@ -41,8 +43,15 @@ def study_digest(config: StudyConfig) -> str:
 
 
 def promotion_digest(config: StudyConfig) -> str:
-    """Return the SHA-256 of the section `promotion`, fixed when a promotion begins."""
-    return _digest(config.promotion.model_dump(mode="json"))
+    """Return the SHA-256 of the section `promotion`, fixed when a promotion begins.
+
+    What has the default of a key of `RERUNS` is left out: before there were such keys,
+    a promotion began with a digest without them.
+    """
+    content = config.promotion.model_dump(mode="json")
+    defaults = PromotionConfig.model_fields
+    usual = {key for key in RERUNS if content[key] == defaults[key].default}
+    return _digest({key: content[key] for key in content if key not in usual})
 
 
 def _digest(content: object) -> str:
@@ -163,7 +172,9 @@ def check_digests(folder: StudyFolder, study: Study) -> None:
         )
 
 
-def _promotion_start(folder: StudyFolder) -> PromotionStarted | None:
+def _promotion_start(
+    folder: StudyFolder,
+) -> PromotionReruns | PromotionStarted | None:
     """Return the event that fixed the promotion; None before it."""
-    events = folder.state().promotion
-    return next((e for e in events if isinstance(e, PromotionStarted)), None)
+    fixing = (PromotionReruns, PromotionStarted)
+    return next((e for e in folder.state().promotion if isinstance(e, fixing)), None)

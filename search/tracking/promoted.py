@@ -1,4 +1,4 @@
-"""The runs of a promotion: one child per model that was trained or tested in it."""
+"""The runs of a promotion: one child per rerun, and per model that was tested."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +12,7 @@ from search.journal.events import (
     PromotionTrained,
 )
 from search.journal.state import StudyState
+from search.tracking.reruns import rerun_views
 from search.tracking.views import (
     Artifact,
     Point,
@@ -34,16 +35,17 @@ def promotion_key(model: str) -> str:
 def promotion_views(
     state: StudyState, folder: Path, tags: Mapping[str, str]
 ) -> list[RunView]:
-    """Return one view per model of the promotion; none before it has started."""
+    """Return one view per rerun and per model of the promotion, once they begin."""
+    reruns = rerun_views(state, tags)
     started = next(
         (e for e in state.promotion if isinstance(e, PromotionStarted)), None
     )
     if started is None:
-        return []
+        return reruns
     models = started.plan["models"]
     if not isinstance(models, dict):
-        return []
-    return [
+        return reruns
+    return reruns + [
         _view(state, model, dict(configuration or {}), folder, tags)  # type: ignore[arg-type]
         for model, configuration in models.items()
     ]

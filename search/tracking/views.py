@@ -20,7 +20,7 @@ from search.trial.outcome import Outcome
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 STUDY_KEY = "study"
-_LONGEST_TAG = 4000
+LONGEST_TAG = 4000
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _trial_tags(
         "source": trial.source,
         "seed": str(trial.seed),
         "attempts": str(trial.attempts),
-        "message": trial.message[:_LONGEST_TAG],
+        "message": trial.message[:LONGEST_TAG],
         "folder": details.folder or "",
         "micro_batch": _number(trial.micro_batch),
         "micro_batch_halvings": _number(details.halvings or None),

@@ -49,6 +49,7 @@ promotion:
   train_on: TRAIN_ON
   epochs: EPOCHS
   seed: 7
+  RERUNS
   references: [REFERENCES]
   register_as: edges
 """
@@ -63,6 +64,7 @@ def make_study(
     train_on: str = "train",
     epochs: int = 3,
     references: str = "preset:test, composition, constant",
+    reruns: str = "top_k: 1",
 ) -> StudyFolder:
     """Return a study that was searched, in `folder`/studies/tiny."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,6 +72,7 @@ def make_study(
     (folder / "space.yaml").write_text(SPACE)
     text = STUDY.replace("SOURCE", str(folder / "crystals"))
     text = text.replace("TRAIN_ON", train_on).replace("EPOCHS", str(epochs))
+    text = text.replace("RERUNS", reruns)
     (folder / "study.yaml").write_text(text.replace("REFERENCES", references))
     study = load_study(folder / "study.yaml")
     place = StudyFolder((folder / "studies" / "tiny").resolve())

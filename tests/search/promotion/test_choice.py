@@ -1,52 +1,176 @@
-"""Which trial is promoted."""
+"""Which trial is promoted: by the search, or by its reruns."""
+
+from dataclasses import replace
 
 import pytest
+from support.reruns import epoch_of, rerun_state, trial
 
-from search.journal import TrialRecord
-from search.promotion import choose
+from search.journal import PromotionReruns, StudyState, TrialRecord
+from search.journal.events import PromotionCandidate
+from search.promotion import Choice, choose
+from search.promotion.account import account_of
+from search.promotion.ranking import ranked
 from search.trial.outcome import Outcome
 from sitenet_core.errors import NoTrialSucceededError
 
 
-def trial(
-    number: int, rungs: dict[int, float], outcome: Outcome | None = Outcome.COMPLETED
-) -> TrialRecord:
-    return TrialRecord(number, {}, outcome=outcome, rung_values=rungs)
+def chosen(*trials: TrialRecord) -> tuple[int, int, float]:
+    choice = choose(StudyState(trials=trials))
+    return choice.trial, choice.epoch, choice.value
 
 
 def test_the_completed_trial_with_the_smallest_error_at_its_end_wins() -> None:
-    choice = choose([trial(0, {3: 0.1, 9: 0.6}), trial(1, {3: 0.9, 9: 0.5})])
-    assert (choice.trial.number, choice.epoch, choice.value) == (1, 9, 0.5)
+    found = chosen(trial(0, {3: 0.1, 9: 0.6}), trial(1, {3: 0.9, 9: 0.5}))
+    assert found == (1, 9, 0.5)
 
 
 def test_of_equal_trials_the_earlier_wins() -> None:
-    assert choose([trial(4, {9: 0.5}), trial(2, {9: 0.5})]).trial.number == 2
+    assert chosen(trial(4, {9: 0.5}), trial(2, {9: 0.5}))[0] == 2
 
 
 def test_a_better_value_at_a_lower_rung_does_not_beat_a_completed_trial() -> None:
     stopped = trial(0, {3: 0.1}, Outcome.STOPPED)
-    assert choose([stopped, trial(1, {3: 0.9, 9: 0.8})]).trial.number == 1
+    assert chosen(stopped, trial(1, {3: 0.9, 9: 0.8}))[0] == 1
 
 
 def test_without_a_completed_trial_the_deepest_rung_decides() -> None:
-    choice = choose(
-        [
-            trial(0, {3: 0.1}, Outcome.STOPPED),
-            trial(1, {3: 0.5, 9: 0.4}, Outcome.CANCELLED),
-            trial(2, {3: 0.6, 9: 0.3}, None),
-        ]
+    found = chosen(
+        trial(0, {3: 0.1}, Outcome.STOPPED),
+        trial(1, {3: 0.5, 9: 0.4}, Outcome.CANCELLED),
+        trial(2, {3: 0.6, 9: 0.3}, None),
     )
-    assert (choice.trial.number, choice.epoch, choice.value) == (2, 9, 0.3)
+    assert found == (2, 9, 0.3)
 
 
 def test_a_failed_trial_is_never_promoted() -> None:
     failed = trial(0, {3: 0.1, 9: 0.1}, Outcome.FAILED_NAN)
-    assert choose([failed, trial(1, {3: 0.9}, Outcome.STOPPED)]).trial.number == 1
+    assert chosen(failed, trial(1, {3: 0.9}, Outcome.STOPPED))[0] == 1
 
 
 def test_a_study_without_a_value_says_how_its_trials_ended() -> None:
-    failed = [trial(n, {}, Outcome.FAILED_OOM) for n in range(2)]
+    failed = tuple(trial(n, {}, Outcome.FAILED_OOM) for n in range(2))
     with pytest.raises(NoTrialSucceededError, match=r"2 failed_oom.*sitenet search"):
-        choose(failed)
+        choose(StudyState(trials=failed))
     with pytest.raises(NoTrialSucceededError, match="none was started"):
-        choose([])
+        choose(StudyState())
+
+
+def test_trials_are_ranked_by_their_value_and_only_comparable_ones() -> None:
+    trials = [trial(0, {9: 0.5}), trial(1, {9: 0.3}), trial(2, {3: 0.1}, None)]
+    assert [(c.trial, c.value) for c in ranked(trials)] == [(1, 0.3), (0, 0.5)]
+
+
+def test_the_reruns_decide_and_not_the_value_that_was_selected_for() -> None:
+    # With the search's value in the mean, trial 0 would win: 0.367 against 0.4.
+    state = rerun_state([0.1, 0.4], {0: [0.50, 0.50], 1: [0.40, 0.40]})
+    choice = choose(state)
+    assert (choice.trial, choice.decided_by) == (1, "mean")
+    assert [c.trial for c in choice.contenders] == [1, 0]
+    assert choice.contenders[0].mean == pytest.approx(0.4)
+    assert choice.value == 0.4
+
+
+def test_the_order_of_the_reruns_in_the_journal_changes_nothing() -> None:
+    state = rerun_state([0.1, 0.2], {0: [0.5, 0.4], 1: [0.3, 0.45]})
+    plan, *reruns = state.promotion
+    other = replace(state, promotion=(plan, *reversed(reruns)))
+    assert choose(other) == choose(state)
+
+
+def test_a_trial_that_differs_alike_for_every_seed_is_worse_and_not_tied() -> None:
+    # The seeds differ by 0.2, which the pairs take away; the trials by 0.1.
+    reruns = {0: [0.30, 0.50, 0.40], 1: [0.40, 0.60, 0.501]}
+    choice = choose(rerun_state([0.1, 0.2], reruns, tie_within=0.9))
+    lowest, other = choice.contenders
+    assert (lowest.verdict, other.verdict) == ("lowest", "worse")
+    assert other.interval is not None
+    assert other.difference == pytest.approx(0.1, abs=1e-3)
+    assert 0.09 < other.interval[0] < other.interval[1] < 0.11
+
+
+CHEAP_AND_DEAR = {0: [0.30, 0.50], 1: [0.4008, 0.4000]}
+
+
+def test_a_tie_within_the_margin_is_broken_by_seconds_per_epoch() -> None:
+    cost = {0: (2.0, 100), 1: (1.0, 900)}
+    state = rerun_state([0.1, 0.2], CHEAP_AND_DEAR, cost=cost, tie_within=0.01)
+    choice = choose(state)
+    assert (choice.trial, choice.decided_by) == (1, "cost")
+    assert [c.verdict for c in choice.contenders] == ["lowest", "tie"]
+    assert "cheaper" in account_of(choice, "eV")
+
+
+def test_a_tie_beyond_the_margin_is_told_and_the_mean_decides() -> None:
+    cost = {0: (2.0, 100), 1: (1.0, 900)}
+    state = rerun_state([0.1, 0.2], CHEAP_AND_DEAR, cost=cost, tie_within=0.0005)
+    choice = choose(state)
+    assert (choice.trial, choice.decided_by) == (0, "mean")
+    assert choice.contenders[1].verdict == "tie"
+    assert "cannot tell it from trial 1" in account_of(choice, "eV")
+
+
+def test_of_trials_about_equally_fast_the_smaller_one_is_promoted() -> None:
+    for seconds, winner in ((1.05, 1), (1.3, 0)):
+        cost = {0: (1.0, 900), 1: (seconds, 100)}
+        state = rerun_state([0.1, 0.2], CHEAP_AND_DEAR, cost=cost, tie_within=0.01)
+        assert choose(state).trial == winner
+
+
+def test_a_trial_of_which_a_rerun_failed_is_not_promoted() -> None:
+    choice = choose(rerun_state([0.1, 0.2], {0: [0.1, None], 1: [0.9, 0.9]}))
+    assert choice.trial == 1
+    assert choice.contenders[-1].verdict == "failed"
+    assert "| failed 1 of 2 |" in account_of(choice, "eV")
+
+
+def test_if_reruns_of_all_failed_the_one_that_failed_least_is_promoted() -> None:
+    reruns = {0: [None, None], 1: [0.9, None], 2: [None, 0.8]}
+    choice = choose(rerun_state([0.1, 0.2, 0.3], reruns))
+    assert (choice.trial, choice.decided_by) == (1, "search value")
+    assert "A rerun of every one of these trials failed" in account_of(choice, "eV")
+
+
+def test_one_seed_gives_no_interval_and_says_so() -> None:
+    choice = choose(rerun_state([0.1, 0.2], {0: [0.5], 1: [0.4]}))
+    assert choice.trial == 1
+    assert choice.contenders[1].interval is None
+    assert choice.contenders[1].verdict == "tie"
+    assert "(no interval)" in account_of(choice, "eV")
+
+
+def test_the_optimism_of_the_searchs_minimum_is_stated() -> None:
+    reruns = {0: [0.30, 0.34], 1: [0.50, 0.52]}
+    optimism = choose(rerun_state([0.20, 0.21, 0.7], reruns)).optimism
+    assert optimism is not None
+    assert optimism.measured == pytest.approx(0.12)
+    assert optimism.compared == 3
+    assert optimism.expected is not None
+    assert optimism.expected > 0
+
+
+def test_the_optimism_of_a_trial_compared_at_a_rung_is_that_of_the_rung() -> None:
+    state = rerun_state([0.20, 0.21], {0: [0.10, 0.10], 1: [0.50, 0.52]})
+    plan, *events = state.promotion
+    assert isinstance(plan, PromotionReruns)
+    early = [
+        PromotionCandidate(trial=c.trial, epoch=3, value=c.value)
+        for c in plan.candidates
+    ]
+    events += [epoch_of(0, seed, 3, 0.25) for seed in (1, 2)]
+    trials = tuple(trial(n, {3: v}, None) for n, v in enumerate((0.20, 0.21)))
+    plan = plan.model_copy(update={"candidates": early})
+    choice = choose(StudyState(trials=trials, promotion=(plan, *events)))
+    assert choice.optimism is not None
+    assert choice.optimism.measured == pytest.approx(0.05)
+
+
+def test_a_journal_without_all_of_its_reruns_gives_no_choice() -> None:
+    state = rerun_state([0.1, 0.2], {0: [0.5, 0.4], 1: [0.3, 0.45]})
+    short = replace(state, promotion=state.promotion[:-1])
+    with pytest.raises(ValueError, match="trial-00001-seed-2"):
+        choose(short)
+
+
+def test_a_choice_comes_back_from_json_as_it_was() -> None:
+    choice = choose(rerun_state([0.1, 0.2], {0: [0.5, 0.4], 1: [0.3, None]}))
+    assert Choice.model_validate_json(choice.model_dump_json()) == choice
