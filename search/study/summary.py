@@ -1,7 +1,7 @@
 """How a study stands, in words and as JSON, from its journal alone."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from search.engine.budget import Budget, Spent
 from search.engine.disk import DiskUse, disk_use
 from search.engine.segment import EndReason
 from search.journal import OBJECTIVE, StudyState, TrialRecord
+from search.study.agreement import rung_agreements
 from search.study.folder import StudyFolder
 from search.study.limits import study_budget, used_of_budget
 from search.study.lock import lock_owner
@@ -64,6 +65,7 @@ class StudySummary:
                 "bytes": self.disk.total,
                 "checkpoint_bytes": self.disk.checkpoints,
             },
+            "rungs": [asdict(a) for a in rung_agreements(self.state.trials)],
             "seconds": round(self.state.seconds, 1),
             "counts": self.counts,
             "best": None if best is None else self._trial(best),
@@ -82,6 +84,8 @@ class StudySummary:
             lines.append(f"best: trial {best.number}, {value}")
             if best.bundle is not None:
                 lines.append(f"bundle: {self.folder / best.bundle}")
+        agreements = (a.line() for a in rung_agreements(self.state.trials))
+        lines.extend(line for line in agreements if line is not None)
         lines.extend(
             f"trial {t.number} {t.outcome}: {t.message}"
             for t in self.state.trials

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from support.conducted_study import Bench
 from support.readme_keys import keys
 
@@ -33,6 +34,15 @@ def test_status_says_what_is_used_of_every_budget(tmp_path: Path) -> None:
     assert "9 of 9 trials (1 completed, 8 stopped)" in line
     assert f"{epochs} of 100 epochs" in line
     assert line.endswith("0.00 of 2 GPU-hours")
+
+
+def test_status_says_whether_a_rung_foretells_the_next(tmp_path: Path) -> None:
+    told = summary(tmp_path, trials=30)
+    rungs = told.as_dict()["rungs"]
+    assert [r["rung"] for r in rungs] == [1, 3, 9]
+    assert rungs[0]["trials"] == 30
+    assert rungs[0]["correlation"] == pytest.approx(1.0), "the toy's curves never cross"
+    assert any(line.startswith("rungs 1 and 3: rank") for line in told.lines())
 
 
 def test_trials_at_a_rung_count_as_stopped_once_the_budget_is_used_up(
