@@ -25,6 +25,11 @@ def add_parsers(commands: Commands) -> None:
     run.add_argument(
         "--resume", action="store_true", help="go on with a study that was begun"
     )
+    run.add_argument(
+        "--edit",
+        action="store_true",
+        help="go on with a study whose space was changed; trials that fit are kept",
+    )
     run.add_argument("--name", metavar="N", help="name of the study, if not the file's")
     add_directory(run)
     add_json(run)
@@ -51,6 +56,7 @@ def run_study_command(options: argparse.Namespace) -> int:
             directory=options.dir,
             name=options.name,
             resume=options.resume,
+            edit=options.edit,
             progress=not options.json,
         ),
     )

@@ -290,7 +290,8 @@ class Conductor:
         proposal = next_proposal(
             self._engine.searcher,
             self._engine.space,
-            self._state.trials,
+            # Those outside have the parameters of another space.
+            [t for t in self._state.trials if t.outcome is not Outcome.OUTSIDE],
             trial=number,
             seed=self._rules.seed,
             earlier=self._engine.earlier,

@@ -31,6 +31,29 @@ class StudyCreated(Event):
     """Of what earlier studies handed on; None without any."""
 
 
+class SetAside(StrictModel):
+    """Why a trial no longer fits the definition of its study."""
+
+    reason: str
+    configuration: dict[str, JsonValue]
+    """Its complete configuration as dotted keys: it may fit again after another edit,
+    and the space that it comes from is gone by then."""
+
+
+class StudyEdited(Event):
+    """The study goes on with another space; trials that still fit it are kept."""
+
+    event: ClassVar[str] = "study_edited"
+    study_digest: str
+    space_digest: str
+    warm_start_digest: str | None = None
+    configurations: dict[int, dict[str, JsonValue]] = Field(default_factory=dict)
+    """Trial → its flat configuration in the new space. A kept trial that is missing
+    here has the one it had."""
+    set_aside: dict[int, SetAside] = Field(default_factory=dict)
+    """Trial → why it is not kept; all of them, those of earlier edits included."""
+
+
 class SessionStarted(Event):
     """A driver took the study's lock."""
 
@@ -287,6 +310,7 @@ class PromotionRegistered(Event):
 
 _EVENTS: tuple[type[Event], ...] = (
     StudyCreated,
+    StudyEdited,
     SessionStarted,
     SessionEnded,
     TrialCreated,

@@ -6,6 +6,7 @@ from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
 
+from search.journal.edits import Outside, after_edit
 from search.journal.events import (
     CheckpointGivenUp,
     EpochDone,
@@ -26,6 +27,7 @@ from search.journal.events import (
     SessionEnded,
     SessionStarted,
     StudyCreated,
+    StudyEdited,
     TrialCreated,
     TrialFinished,
 )
@@ -103,6 +105,10 @@ class StudyState:
     study_digest: str = ""
     space_digest: str = ""
     warm_start_digest: str | None = None
+    first_study_digest: str = ""
+    """Of the study as it began; no edit changes it."""
+    outside: Mapping[int, Outside] = field(default_factory=dict)
+    """Trials that no longer fit, by number."""
     trials: tuple[TrialRecord, ...] = ()
     """By number."""
     details: Mapping[int, TrialDetails] = field(default_factory=dict)
@@ -176,6 +182,9 @@ class StudyState:
                 trial that was never created.
         """
         event = entry.event
+        if isinstance(event, StudyEdited):
+            # Between two sessions: it takes none of their time.
+            return self._edited(event)
         if isinstance(event, _TRIAL_EVENTS):
             state = self._after_trial_event(event, entry)
         else:
@@ -203,6 +212,7 @@ class StudyState:
                 study_digest=event.study_digest,
                 space_digest=event.space_digest,
                 warm_start_digest=event.warm_start_digest,
+                first_study_digest=event.study_digest,
             )
         if isinstance(event, SessionStarted):
             return self._new_session(event)
@@ -211,6 +221,18 @@ class StudyState:
         if isinstance(event, Promotion):
             return replace(self, promotion=(*self.promotion, event))
         return self
+
+    def _edited(self, event: StudyEdited) -> "StudyState":
+        idle = self._idle(self.search_seconds.get(self.session, 0.0))
+        edited = after_edit(idle.trials, self.outside, event)
+        return replace(
+            idle,
+            study_digest=event.study_digest,
+            space_digest=event.space_digest,
+            warm_start_digest=event.warm_start_digest,
+            trials=edited.trials,
+            outside=edited.outside,
+        )
 
     def _session_ended(self, event: SessionEnded, entry: Entry) -> "StudyState":
         searched = self.purpose == "search"

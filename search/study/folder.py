@@ -64,6 +64,11 @@ class StudyFolder:
         return self.path / ".ray"
 
     @property
+    def pending_edit(self) -> "StudyFolder":
+        """Where the files of an edit wait until it is journalled."""
+        return StudyFolder(self.path / ".edit")
+
+    @property
     def exists(self) -> bool:
         """Whether a study was begun here: its journal has a first whole line."""
         if not self.journal.is_file():
@@ -86,6 +91,10 @@ class StudyFolder:
             InfrastructureError: if the journal is damaged.
         """
         return StudyState.read(self.journal)
+
+    def remove(self) -> None:
+        """Remove the folder and all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def remove_scratch(self) -> None:
         """Remove what Ray left behind."""

@@ -129,7 +129,7 @@ def continued_study(folder: StudyFolder, given: Study | None) -> Study:
     saved = saved_study(folder)
     if given is None:
         return saved
-    promoted = folder.exists and _promotion_start(folder) is not None
+    promoted = folder.exists and has_promotion(folder)
     free = FREE if promoted else (*FREE, "promotion")
     keys = changed_keys(saved.config, given.config, free)
     if saved.space.digest != given.space.digest:
@@ -143,6 +143,11 @@ def continued_study(folder: StudyFolder, given: Study | None) -> Study:
     study = Study(given.config, saved.space)
     save_study(folder, study)
     return study
+
+
+def has_promotion(folder: StudyFolder) -> bool:
+    """Return whether the promotion of the study has begun."""
+    return _promotion_start(folder) is not None
 
 
 def check_digests(folder: StudyFolder, study: Study) -> None:

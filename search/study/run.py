@@ -8,6 +8,7 @@ from rich.console import Console
 
 from search.engine.stopping import Stopped, StopRequest, stop_on_signals
 from search.study.config import StudyConfig
+from search.study.edit import differs, finish_edit, make_edit, plan_edit
 from search.study.folder import StudyFolder, find_study
 from search.study.live import build_bar
 from search.study.load import Study, load_study
@@ -18,6 +19,7 @@ from search.study.resolve import (
     continued_study,
     save_study,
     save_warm_start,
+    saved_study,
 )
 from search.study.session import RunOptions, Session, end_before_trials
 from search.study.shipped import shipped_studies, shipped_study
@@ -75,7 +77,7 @@ def _locate(
         name = str(target)
         begun = StudyFolder(options.directory / name).exists
         shipped = None if begun else shipped_study(name)
-        if shipped is None and not options.resume:
+        if shipped is None and not (options.resume or options.edit):
             raise ConfigError(
                 f"{target}: a study begins with a study file (.yaml) or the name of a "
                 f"shipped study ({', '.join(shipped_studies())}); to go on with a "
@@ -110,14 +112,40 @@ def _prepare(
         return prepare_data(study, folder, on_progress)
 
 
+def _edit(folder: StudyFolder, given: Study, options: RunOptions) -> None:
+    """Make an edit that was asked for; say what one would mean that was not."""
+    check_digests(folder, saved_study(folder))
+    edit = plan_edit(folder, given)
+    if not options.edit:
+        raise ConfigError(
+            f"{folder.path}: the space, or what it varies around, has changed since "
+            "the study began. With --edit the study goes on with the change:\n"
+            + "\n".join(edit.lines())
+            + "\nTo leave the study as it is, undo the change, or choose another name "
+            "with --name"
+        )
+    make_edit(folder, edit)
+    if options.progress:
+        _say(edit.lines())
+
+
+def _say(lines: list[str]) -> None:
+    Console(stderr=True, soft_wrap=True).print(
+        "\n".join(lines), highlight=False, markup=False
+    )
+
+
 def _resolve(folder: StudyFolder, given: Study | None, options: RunOptions) -> Study:
     """Return the resolved study, saved; under the study's lock."""
     if folder.exists:
-        if not options.resume:
+        if not (options.resume or options.edit):
             raise ConfigError(
                 f"{folder.path}: the study exists already; go on with it by --resume, "
                 "or choose another name with --name"
             )
+        finish_edit(folder)
+        if given is not None and differs(saved_study(folder), given):
+            _edit(folder, given, options)
         study = continued_study(folder, given)
         check_digests(folder, study)
         return study
@@ -127,9 +155,7 @@ def _resolve(folder: StudyFolder, given: Study | None, options: RunOptions) -> S
     save_study(folder, given)
     save_warm_start(folder, warm_start)
     if warm_start is not None and options.progress:
-        Console(stderr=True, soft_wrap=True).print(
-            "\n".join(warm_start.lines()), highlight=False, markup=False
-        )
+        _say(warm_start.lines())
     # Of an attempt that failed before the first trial, with other data perhaps.
     folder.split.unlink(missing_ok=True)
     return given

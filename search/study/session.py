@@ -52,6 +52,8 @@ class RunOptions:
     """Name of the study; None is the file's."""
     resume: bool = False
     """Go on with a study that was begun."""
+    edit: bool = False
+    """Go on with a study whose space was changed; see `search.study.edit`."""
     progress: bool = True
     """Show a live table (or lines) on standard error."""
     work: str = TRAIN

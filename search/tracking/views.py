@@ -68,7 +68,7 @@ class RunView:
 
 def study_identity(state: StudyState) -> str:
     """Return what tells this study from every other one on the same server."""
-    return f"{state.name} {state.study_digest[:16]} {state.details[0].created}"
+    return f"{state.name} {state.first_study_digest[:16]} {state.details[0].created}"
 
 
 def study_view(state: StudyState, folder: Path, tags: Mapping[str, str]) -> RunView:

@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     failed_data             nothing: the data are at fault, not the configuration
     cancelled               its objective at the rungs it reached, no penalty: a person
                             or the budget ended it
+    outside                 nothing: an edit of the space has left it outside
     ======================  =========================================================
 
     Values of the rungs that a trial reached before it *failed* are not used: whoever
@@ -38,6 +39,7 @@ class Outcome(StrEnum):
     FAILED_EXCEPTION = "failed_exception"
     FAILED_LOST_WORKER = "failed_lost_worker"
     CANCELLED = "cancelled"
+    OUTSIDE = "outside"
 
     @property
     def is_failure(self) -> bool:

@@ -34,15 +34,18 @@ def next_proposal(  # noqa: PLR0913 - six, all of them the contract's
 ) -> Proposal:
     """Return the configuration of trial number `trial`.
 
-    Trial k is the k-th known-good configuration, as long as there are any. Then come
-    the configurations of the earlier studies' portfolio that no trial has yet. After
-    that the searcher proposes. What any trial has, running and failed ones included, is
-    not proposed again, and what the space's constraints rule out never is: a random
+    First come the known-good configurations that no trial has yet: in their order when
+    a study begins, and those that an edit of the space has added. Then come the
+    configurations of the earlier studies' portfolio that no trial has yet. After that
+    the searcher proposes. What any trial has, running and failed ones included, is not
+    proposed again, and what the space's constraints rule out never is: a random
     configuration takes its place.
     """
-    if trial < len(space.known_good):
-        return Proposal(space.resolve(space.known_good[trial]), "known_good")
     taken = {_key(record.configuration) for record in history}
+    for values in space.known_good:
+        known = space.resolve(values)
+        if _key(known) not in taken:
+            return Proposal(known, "known_good")
     for carried_over in earlier.portfolio:
         if _key(carried_over) not in taken and space.allows(carried_over):
             return Proposal(dict(carried_over), "portfolio")

@@ -78,6 +78,8 @@ def translate(
             raise UntranslatableError(f"{name}: {foreign[name]}")
     if filled.issuperset(active):
         raise UntranslatableError("it has none of the parameters of this space")
+    if not space.allows(flat):
+        raise UntranslatableError("a constraint of the space rules it out")
     return Translation(
         flat,
         moved=tuple(name for name in active if name in moved),

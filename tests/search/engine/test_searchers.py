@@ -16,6 +16,7 @@ from support.simulated_study import finished, square, toy_space
 from search.engine.searchers import (
     SEARCHERS,
     Earlier,
+    Proposal,
     Searcher,
     make_searcher,
     next_proposal,
@@ -229,13 +230,14 @@ def test_a_proposal_on_table1_at_200_trials_is_fast() -> None:
 # Known-good first, no duplicates -----------------------------------------------------
 
 
-def test_known_good_configurations_come_first_by_trial_number() -> None:
+def test_known_good_configurations_come_first_in_their_order() -> None:
     known = ({"x": 0.25, "y": 0.5}, {"x": 0.75, "y": 0.5})
     space = square(known_good=known)
     searcher = make_searcher("random")
-    proposals = [
-        next_proposal(searcher, space, [], trial=trial, seed=0) for trial in range(3)
-    ]
+    proposals: list[Proposal] = []
+    for trial in range(3):
+        history = [finished(k, p.configuration, 0.0) for k, p in enumerate(proposals)]
+        proposals.append(next_proposal(searcher, space, history, trial=trial, seed=0))
     assert [p.source for p in proposals] == ["known_good", "known_good", "searcher"]
     assert tuple(p.configuration for p in proposals[:2]) == known
 

@@ -122,6 +122,13 @@ def test_a_configuration_without_any_parameter_in_common_is_left_out() -> None:
         translate({"momentum": 0.9}, square(), {})
 
 
+def test_what_a_constraint_rules_out_is_left_out() -> None:
+    space = square().model_copy(update={"constraints": ("x + y <= 1",)})
+    assert translate({"x": 0.5, "y": 0.5}, space, {}).is_exact
+    with pytest.raises(UntranslatableError, match="constraint"):
+        translate({"x": 0.9, "y": 0.5}, space, {})
+
+
 def test_a_whole_number_written_as_a_fraction_is_the_same_number() -> None:
     space = toy_space(depth={"type": "integer", "low": 0, "high": 3})
     translation = translate({"depth": 2.0}, space, {})

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.toy_study import study_document, write_crystals, write_study
+from support.toy_study import SPACE, study_document, write_crystals, write_study
 
 from search.journal import StudyState
 from search.study import RunOptions, StudyData, StudyFolder, run_study, study_summary
@@ -93,6 +93,37 @@ def test_a_study_runs_is_refused_a_second_start_and_goes_on(
     by_name = run_study("toy", options(home, resume=True))
     assert by_name.state.trials == second.state.trials
     assert study_summary(StudyFolder(second.folder)).counts == {"completed": 3}
+
+
+def test_a_study_goes_on_with_an_extended_space_and_learns_from_the_first(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = study_document(home / "crystals", name="grown")
+    first = run_study(write_study(home / "grown", document), options(home))
+    decay = {"type": "float", "low": 1e-9, "high": 0.5, "log": True}
+    parameters = {**SPACE["parameters"], "optimizer.weight_decay": decay}
+    document["budget"]["trials"] = 3
+    wider = {"parameters": parameters, "known_good": []}
+    path = write_study(home / "grown", document, **wider)
+    with pytest.raises(ConfigError, match=r"With --edit .*\n.*2 of 2 trials fit"):
+        run_study(path, options(home, resume=True))
+    second = run_study(path, options(home, edit=True))
+    assert [t.value for t in second.state.trials[:2]] == [
+        t.value for t in first.state.trials
+    ]
+    assert second.counts == {"completed": 3}
+    assert "optimizer.weight_decay" in second.state.trials[0].configuration
+
+    document = study_document(home / "crystals", name="warm", warm_start=["grown"])
+    good = {"known_good": []}
+    warm = run_study(write_study(home / "warm", document, **good), options(home))
+    best = second.state.best
+    assert best is not None
+    (portfolio, _) = warm.state.trials
+    assert portfolio.source == "portfolio"
+    rate = "optimizer.learning_rate"
+    assert portfolio.configuration[rate] == best.configuration[rate]
+    assert capsys.readouterr().out == ""
 
 
 def test_a_study_in_use_is_refused(home: Path) -> None:
