@@ -31,7 +31,15 @@ def warm_fingerprint(method: EngineMethod) -> str:
 def earlier_for(
     suite: Suite, method: EngineMethod, seed: int, trainings: int, folder: Path
 ) -> Earlier:
-    """Return what the engine's searches on the other tasks tell a new one.
+    """Return what `warm_start_for` tells a searcher."""
+    warm_start = warm_start_for(suite, method, seed, trainings, folder)
+    return warm_start.earlier(suite.space, {})
+
+
+def warm_start_for(
+    suite: Suite, method: EngineMethod, seed: int, trainings: int, folder: Path
+) -> WarmStart:
+    """Return what the engine's searches on the other tasks hand on to a new one.
 
     Args:
         suite: of tasks; only its `others` are searched.
@@ -49,7 +57,7 @@ def earlier_for(
         temporary = path.with_suffix(f".{seed}.tmp")
         temporary.write_text(warm_start.model_dump_json() + "\n", encoding="utf-8")
         temporary.replace(path)
-    return _read(path).earlier(suite.space, {})
+    return _read(path)
 
 
 @lru_cache(maxsize=HISTORIES)

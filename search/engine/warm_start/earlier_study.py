@@ -10,6 +10,10 @@ from search.journal.records import TrialRecord
 from search.space.values import FlatConfiguration, Value
 from sitenet_core.config import StrictModel
 
+MAX_TRIALS = 300
+"""Trials that are taken of one study: the best third of this number, and others at even
+steps of rank, so that what is saved and computed stays bounded."""
+
 
 class EarlierTrial(StrictModel):
     """One trial, by its configuration and its rank."""
@@ -23,7 +27,7 @@ class EarlierTrial(StrictModel):
 
 
 class EarlierStudy(StrictModel):
-    """The trials of one earlier study that have a rank, in order of number."""
+    """Trials of one earlier study that have a rank, in order of number."""
 
     name: str
     """As the study file names it."""
@@ -48,7 +52,7 @@ class EarlierStudy(StrictModel):
             complete: number of a trial → its complete configuration, where more is
                 known than the record says.
         """
-        found = ranks(records)
+        found = _bounded(ranks(records))
         trials = tuple(
             EarlierTrial(
                 number=record.number,
@@ -67,3 +71,14 @@ class EarlierStudy(StrictModel):
         """SHA-256 of the trials."""
         text = self.model_dump_json(include={"trials"})
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _bounded(found: Mapping[int, float]) -> dict[int, float]:
+    """Return at most MAX_TRIALS of the ranks, as they are."""
+    order = sorted(found, key=lambda number: (found[number], number))
+    best, others = order[: MAX_TRIALS // 3], order[MAX_TRIALS // 3 :]
+    room = MAX_TRIALS - len(best)
+    if len(others) > room:
+        step = (len(others) - 1) / (room - 1)
+        others = [others[round(step * k)] for k in range(room)]
+    return {number: found[number] for number in (*best, *others)}

@@ -7,6 +7,7 @@ import pytest
 from support.simulated_study import finished, square, toy_space
 
 from search.engine.warm_start import EarlierStudy, WarmStart, carry_over, ranks
+from search.engine.warm_start.earlier_study import MAX_TRIALS
 from search.engine.warm_start.portfolio import Tried, portfolio
 from search.engine.warm_start.translation import (
     UntranslatableError,
@@ -197,6 +198,16 @@ def test_every_trial_is_accounted_for() -> None:
     text = "\n".join(warm_start.lines())
     assert "2 configurations and 2 observations of 2 earlier studies" in text
     assert "1 left out: kind: 'z' is not one of" in text
+
+
+def test_a_long_study_hands_on_its_best_and_a_sample_of_the_rest() -> None:
+    records = [finished(k, {"x": k / 2000, "y": 0.0}, float(k)) for k in range(1000)]
+    trials = EarlierStudy.of("long", "here", records).trials
+    assert len(trials) == MAX_TRIALS
+    numbers = [trial.number for trial in trials]
+    assert numbers[: MAX_TRIALS // 3] == list(range(MAX_TRIALS // 3))
+    assert numbers[-1] == 999
+    assert trials[-1].rank == 1.0, "ranks are those among all trials"
 
 
 def test_what_is_saved_reads_back_with_the_same_digest() -> None:
