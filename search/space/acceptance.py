@@ -50,14 +50,16 @@ def measure_acceptance(
         enough: stop as soon as so many are allowed; None draws all.
         seed: of the draws.
     """
-    generator = np.random.default_rng(seed)
+    shares = np.random.default_rng(seed).random((draws, len(space.parameters)))
     rejections = Counter({rule.text: 0 for rule in space.rules})
     drawn = allowed = 0
-    while drawn < draws and (enough is None or allowed < enough):
-        flat = space.draw(generator)
+    for units in space.drawn_units(shares).tolist():
+        flat = space.from_units(units)
         broken = [rule.text for rule in space.rules if not rule.holds(flat)]
         rejections.update(broken)
         drawn, allowed = drawn + 1, allowed + (not broken)
+        if allowed == enough:
+            break
     return Acceptance(drawn, allowed, dict(rejections))
 
 

@@ -23,6 +23,9 @@ from sitenet_core.config import StrictModel
 StrictInteger = Annotated[int, Strict()]
 StrictNumber = Annotated[float, Strict()]
 
+_MAX_INTEGER = 2**53
+"""Floats, which whole numbers are drawn from, are exact up to here."""
+
 
 def _above(low: float, high: float) -> None:
     if low > high:
@@ -73,6 +76,13 @@ class IntegerParameter(_Parameter):
     type: Literal["integer"]
     low: StrictInteger
     high: StrictInteger
+
+    @field_validator("low", "high")
+    @classmethod
+    def _exact(cls, bound: int) -> int:
+        if abs(bound) > _MAX_INTEGER:
+            raise ValueError("whole numbers lie within ± 2^53")
+        return bound
 
     @field_validator("high")
     @classmethod

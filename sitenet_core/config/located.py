@@ -75,6 +75,8 @@ def load_yaml(path: Path) -> LocatedDocument:
     except YAMLError as error:
         reason = str(error).split("\n")[0]
         raise LocatedError(f"{path}:1:1: is not YAML: {reason}") from error
+    except (TypeError, ValueError) as error:  # a mapping as key, an impossible date
+        raise LocatedError(f"{path}:1:1: cannot be read: {error}") from error
     if not isinstance(tree, CommentedMap):
         kinds = {type(None): "nothing", CommentedSeq: "a list"}
         found = kinds.get(type(tree), "a single value")

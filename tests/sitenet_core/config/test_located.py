@@ -91,6 +91,8 @@ def test_a_repeated_key_is_refused_where_it_stands(tmp_path: Path) -> None:
         ("- 1\n- 2\n", "a mapping of keys was expected"),
         ("a: [1, 2\nb: 3\n", r":\d+:\d+: "),
         ("a: {b\n", r":\d+:\d+: "),
+        ("{[[1]]: 1}\n", ":1:1: cannot be read: unhashable"),
+        ("a: 2020-99-99\n", ":1:1: cannot be read: month must be"),
     ],
 )
 def test_what_is_not_a_mapping_is_refused(
