@@ -37,12 +37,13 @@ SchedulerConfig = Annotated[NoSchedulerConfig | AshaConfig, Field(discriminator=
 class AlgorithmConfig(StrictModel):
     """How configurations are proposed and which are trained on."""
 
-    searcher: Literal["hyperopt", "gaussian", "random"] = "hyperopt"
+    searcher: Literal["gaussian", "hyperopt", "optuna", "random"] = "hyperopt"
     scheduler: SchedulerConfig = NoSchedulerConfig()
     seed: int = Field(default=0, ge=0)
     """With one trial at a time, the seed and the data decide every proposal."""
-    startup_trials: int = Field(default=20, ge=1)
-    """Random trials before the model of the searcher is used."""
+    startup_trials: int | None = Field(default=None, ge=1)
+    """Trials spread over the space before the model of the searcher is used; null is
+    the searcher's own number (gaussian 10, hyperopt and optuna 20)."""
 
 
 class BudgetConfig(StrictModel):

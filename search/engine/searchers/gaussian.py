@@ -77,7 +77,8 @@ def startup_sample(space: Space, *, trial: int, seed: int) -> dict[str, Value]:
 
     sequence = qmc.Sobol(len(space.parameters), rng=generator(seed))
     points = sequence.random_base2((trial + 1).bit_length())
-    return space.from_units(points[trial].tolist())
+    flat = space.from_units(space.drawn_units(points[trial]).tolist())
+    return flat if space.allows(flat) else space.sample(generator(seed, trial))
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,12 @@ class Model:
             refined = candidates.close_to(ahead, N_REFINED)
             points = np.concatenate((points, refined))
             merits = np.concatenate((merits, self.merit(refined)))
-        return np.asarray(points[np.argmax(merits)])
+        order = np.argsort(-merits, kind="stable")
+        space = self.units.space
+        if not space.constraints:
+            return np.asarray(points[order[0]])
+        allowed = (k for k in order if space.allows(self.units.decode(points[k])))
+        return np.asarray(points[next(allowed, order[0])])
 
     def merit(self, points: FloatArray) -> FloatArray:
         """Return the logarithm of the expected improvement that will not fail."""

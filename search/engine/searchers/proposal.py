@@ -1,10 +1,12 @@
 """The layer around every searcher: known configurations first, no duplicates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from search.engine.searchers.duplicates import Neighbourhood
 from search.engine.searchers.protocol import NO_EARLIER, Earlier, Searcher, generator
 from search.journal.records import Source, TrialRecord
+from search.space.conditions import same
 from search.space.space import Space
 from search.space.values import FlatConfiguration, Value
 
@@ -37,26 +39,32 @@ def next_proposal(  # noqa: PLR0913 - six, all of them the contract's
     First come the known-good configurations that no trial has yet: in their order when
     a study begins, and those that an edit of the space has added. Then come the
     configurations of the earlier studies' portfolio that no trial has yet. After that
-    the searcher proposes. What any trial has, running and failed ones included, is not
-    proposed again, and what the space's constraints rule out never is: a random
-    configuration takes its place.
+    the searcher proposes. What any trial has, running and failed ones included, or
+    nearly has (see `duplicates`), is not proposed again, and what the space's
+    constraints rule out never is: a random configuration takes its place.
     """
-    taken = {_key(record.configuration) for record in history}
+    configurations = [record.configuration for record in history]
     for values in space.known_good:
         known = space.resolve(values)
-        if _key(known) not in taken:
+        if not _is_among(known, configurations):
             return Proposal(known, "known_good")
     for carried_over in earlier.portfolio:
-        if _key(carried_over) not in taken and space.allows(carried_over):
+        new = not _is_among(carried_over, configurations)
+        if new and space.allows(carried_over):
             return Proposal(dict(carried_over), "portfolio")
     proposed = searcher.propose(space, history, trial=trial, seed=seed, earlier=earlier)
     numbers = generator(seed, trial, _REPLACEMENT_STREAM)
     for _ in range(MAX_REPLACEMENTS):
-        if _key(proposed) not in taken and space.allows(proposed):
+        tried = Neighbourhood.of(space, proposed).meets(configurations)
+        if not tried and space.allows(proposed):
             break
         proposed = space.sample(numbers)
     return Proposal(proposed, "searcher")
 
 
-def _key(flat: FlatConfiguration) -> frozenset[tuple[str, type, Value]]:
-    return frozenset((name, type(value), value) for name, value in flat.items())
+def _is_among(flat: FlatConfiguration, others: Iterable[FlatConfiguration]) -> bool:
+    """Return whether one of `others` has the very values of `flat`."""
+    return any(
+        flat == other and all(same(flat[name], other[name]) for name in flat)
+        for other in others
+    )

@@ -56,10 +56,7 @@ class UnitSpace:
 
     def drawn(self, shares: FloatArray) -> FloatArray:
         """Return the coordinates that uniform `shares` in [0, 1) draw from priors."""
-        drawn = shares.copy()
-        for column, parameter in self._believed:
-            drawn[:, column] = parameter.density.quantile(shares[:, column])
-        return self.snap(drawn)
+        return self.snap(self.space.drawn_units(shares))
 
     def log_prior(self, units: FloatArray) -> FloatArray:
         """Return the logarithm of how likely `units` are drawn, (n,); 0 if uniform."""
@@ -73,8 +70,7 @@ class UnitSpace:
 
     def decode(self, units: FloatArray) -> dict[str, Value]:
         """Return the flat configuration at one row of coordinates."""
-        pairs = zip(self.space.parameters.items(), units.tolist(), strict=True)
-        return self.space.resolve({name: p.from_unit(u) for (name, p), u in pairs})
+        return self.space.from_units(units.tolist())
 
     def features(self, units: FloatArray) -> FloatArray:
         """Return (n, n_features); `owners` says which parameter each column is of."""

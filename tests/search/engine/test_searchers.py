@@ -49,6 +49,11 @@ class TestGaussian(ModelBasedSearcherContract):
         return make_searcher("gaussian")
 
 
+class TestOptuna(ModelBasedSearcherContract):
+    def searcher(self) -> Searcher:
+        return make_searcher("optuna", startup_trials=10)
+
+
 def test_an_unknown_searcher_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match=r"'hyperop'; did you mean 'hyperopt'\?"):
         make_searcher("hyperop")
