@@ -1,13 +1,15 @@
 """What every searcher must do; a test class for one inherits `SearcherContract`."""
 
 import math
+import random
 from dataclasses import replace
 
 import numpy as np
 from support.simulated_study import SimulatedStudy, finished, square, toy_space
 
 from search.engine.schedulers import FullTraining
-from search.engine.searchers import Searcher
+from search.engine.searchers import Searcher, next_proposal
+from search.engine.searchers.duplicates import Neighbourhood
 from search.journal.records import TrialRecord
 from search.space.space import Space
 from search.trial.outcome import Outcome
@@ -104,6 +106,35 @@ class SearcherContract:
         ]
         flat = self.searcher().propose(CONDITIONAL, history, trial=33, seed=0)
         assert CONDITIONAL.faults(flat) == {}
+
+    def test_no_global_random_number_is_used(self) -> None:
+        history = history_of(CONDITIONAL, 30)
+        before = _global_states()
+        self.searcher().propose(CONDITIONAL, history, trial=30, seed=0)
+        assert _global_states() == before
+
+    def test_the_history_is_not_changed(self) -> None:
+        history = history_of(CONDITIONAL, 30)
+        copies = [replace(r, configuration=dict(r.configuration)) for r in history]
+        self.searcher().propose(CONDITIONAL, history, trial=30, seed=0)
+        assert history == copies
+
+    def test_trials_that_are_running_are_not_proposed_again(self) -> None:
+        space = square()
+        history = history_of(space, 20)
+        for trial in range(20, 28):
+            proposal = next_proposal(
+                self.searcher(), space, history, trial=trial, seed=0
+            )
+            flat = proposal.configuration
+            known = [r.configuration for r in history]
+            assert not Neighbourhood.of(space, flat).meets(known)
+            history.append(TrialRecord(trial, flat, running=True, target_epoch=10))
+
+
+def _global_states() -> tuple[object, object]:
+    numbers = np.random.get_state()  # noqa: NPY002 - the state that must not move
+    return random.getstate(), numbers[1].tolist()
 
 
 class ModelBasedSearcherContract(SearcherContract):
