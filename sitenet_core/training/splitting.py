@@ -38,10 +38,24 @@ def split_in_use(
     It is the budget, or the largest declared batch of a first epoch if that is less: a
     budget between the two changes nothing.
     """
-    ids = (*data.training_ids, *data.validation_ids)
-    rows = data.store.index_of(ids)
-    weights = np.asarray(data.store.column(micro.unit), dtype=np.int64).ravel()[rows]
+    sets = [ids for ids in (data.training_ids, data.validation_ids) if ids]
+    rows = [data.store.index_of(ids) for ids in sets]
+    every = np.asarray(data.store.column(micro.unit), dtype=np.int64).ravel()
+    largest = max(_largest(family, config, data, every, of_set) for of_set in rows)
+    smallest = is_smallest(micro, every[np.concatenate(rows)])
+    return min(micro.budget, largest), smallest
+
+
+def _largest(
+    family: ModelFamily,
+    config: TrialConfig,
+    data: TrainingData,
+    every: np.ndarray,
+    rows: np.ndarray,
+) -> int:
+    """Return the total of the largest batch of some rows of the store."""
+    weights = every[rows]
     sizes, budget = batch_sizes(family, config, data.store, rows)
     order = epoch_order(len(rows), config.training.seed, 0)
-    totals = [int(weights[b].sum()) for b in plan_batches(sizes, budget, order=order)]
-    return min(micro.budget, max(totals)), is_smallest(micro, weights)
+    batches = plan_batches(sizes, budget, order=order)
+    return max(int(weights[batch].sum()) for batch in batches)

@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support.conducted_study import Bench
+from support.limited_memory import LIMITED, wide, wide_data, wide_payload
 from support.segment_work import flat_payload
 
 from search.engine.desk import Desk
+from search.engine.ray_cluster import TrialResources
+from search.engine.ray_runner import RayRun, run_on_ray
+from search.engine.schedulers import FullTraining
 from search.engine.segment import EndReason
 from search.engine.stopping import StopRequest
 from search.journal import Clock, StudyState
 from search.trial.outcome import Outcome
+from sitenet_core.training import FitOptions, fit
+from sitenet_core.training.checkpoints import load_weights
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [
@@ -56,9 +63,6 @@ def plan(folder: Path, **trials: Any) -> None:
 
 def run(bench: Bench, clock: Clock | None = None, **payload: Any) -> StudyState:
     """Run one session on Ray and return the state."""
-    from search.engine.ray_cluster import TrialResources
-    from search.engine.ray_runner import RayRun, run_on_ray
-
     conductor = bench.desk(bench.journal(clock=clock)).conductor
     desk = Desk(conductor, bench.folder, flat_payload(bench.folder, **payload))
     ray_run = RayRun(TrialResources(), bench.folder / ".ray")
@@ -127,6 +131,39 @@ def test_the_end_of_the_time_interrupts_what_is_running(tmp_path: Path) -> None:
     assert state.trials[0].outcome is None
     assert not state.trials[0].running
     assert gone(pid(tmp_path, 0)), "the worker of the interrupted trial is ended"
+
+
+@pytest.mark.usefixtures("ray_here")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of private memory")
+def test_a_training_that_runs_out_of_memory_is_halved_in_a_fresh_worker(
+    tmp_path: Path,
+) -> None:
+    data, config = wide_data(tmp_path / "stores"), wide()
+    bench = Bench(tmp_path, FullTraining(2), rules={"trials": 1})
+    conductor = bench.desk(bench.journal()).conductor
+    desk = Desk(conductor, tmp_path, wide_payload(tmp_path, data, config, LIMITED))
+    ray_run = RayRun(TrialResources(), tmp_path / ".ray")
+    conductor.end(run_on_ray(desk, ray_run, StopRequest()))
+    (trial,), details = conductor.state.trials, conductor.state.details[0]
+    assert trial.outcome is Outcome.COMPLETED, trial.message
+    kinds = {failure.kind for failure in details.failures}
+    assert kinds == {Outcome.FAILED_OOM}, "the worker was really out of memory"
+    assert details.halvings == trial.attempts - 1
+    pids = {pid(tmp_path, 0, attempt) for attempt in range(1, trial.attempts + 1)}
+    assert len(pids) == trial.attempts, "no worker is used again"
+    log = (tmp_path / "trials/00000/attempt-1/log.txt").read_text()
+    assert "epoch 1:" in log
+    assert "no memory left" in log
+
+    rate = {"learning_rate": 1e-3 + 1e-3 * float(trial.configuration["x"] or 0)}
+    whole = config.model_copy(
+        update={"optimizer": config.optimizer.model_copy(update=rate)}
+    )
+    result = fit(whole, data, FitOptions(tmp_path / "whole", device="cpu", threads=1))
+    assert trial.last_checkpoint is not None
+    _, _, halved = load_weights(tmp_path / trial.last_checkpoint)
+    for name, tensor in load_weights(result.last_checkpoint)[2].items():
+        torch.testing.assert_close(halved[name], tensor, rtol=1e-8, atol=1e-10)
 
 
 def gone(process: int) -> bool:
