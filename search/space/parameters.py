@@ -1,7 +1,7 @@
 """The kinds of parameter a space may hold: small values that check themselves.
 
 Each kind has two coordinates besides its value. The *unit* coordinate in [0, 1) is the
-place in the range: uniform without a prior, and with one as `density` says. The *raw*
+place in the range; draws of it have the `density`, uniform without a prior. The *raw*
 coordinate is what a model of the space works on: the value for a float, the value
 within its cell of width one for an integer, the index for a choice. Both are cast to
 the declared type in one place, here.
@@ -160,8 +160,11 @@ class FloatParameter(_Parameter):
     @field_validator("high")
     @classmethod
     def _ordered(cls, high: float, info: ValidationInfo) -> float:
-        if "low" in info.data:
-            _above(info.data["low"], high)
+        low = info.data.get("low")
+        if low is not None:
+            _above(low, high)
+            if not math.isfinite(high - low):
+                raise ValueError(f"the range from {low} to {high} is too wide")
         return high
 
     def from_unit(self, unit: float) -> float:
@@ -173,10 +176,10 @@ class FloatParameter(_Parameter):
 
     def to_unit(self, value: Value) -> float:
         """Return the place of `value` in the range, in [0, 1]."""
-        number = _number(value)
+        number, low, high = _number(value), self.low, self.high
         if self.log:
-            return math.log(number / self.low) / math.log(self.high / self.low)
-        return (number - self.low) / (self.high - self.low)
+            number, low, high = math.log(number), math.log(low), math.log(high)
+        return (number - low) / (high - low)
 
     def from_raw(self, raw: float) -> float:
         """Return `raw` within the bounds, which rounding may have left."""

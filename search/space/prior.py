@@ -60,7 +60,7 @@ class Prior(StrictModel):
         if self.spread is None:
             return DEFAULT_SPREAD
         if log:
-            return math.log(self.spread) / math.log(high / low)
+            return math.log(self.spread) / (math.log(high) - math.log(low))
         return self.spread / (high - low)
 
     def spread_fault(self, low: float, high: float, *, log: bool) -> str | None:

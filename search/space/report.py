@@ -101,11 +101,11 @@ class SpaceReport:
     def _counts(self) -> str:
         count = self.n_discrete_combinations
         combinations = "countless" if count is None else f"{count:,}"
+        before = " before constraints" if self.constraints else ""
         return (
             f"{len(self.parameters)} parameters ({len(self.conditionals)} conditional, "
             f"{self.n_continuous} continuous), {combinations} discrete combinations"
-            + " before constraints"
-            * bool(self.constraints)
+            f"{before}"
         )
 
 

@@ -120,6 +120,16 @@ def test_bounds_that_are_not_numbers_are_refused() -> None:
         IntegerParameter.model_validate({"type": "integer", "low": True, "high": 9})
 
 
+def test_a_range_without_end_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"from -1e\+308 to 1e\+308 is too wide"):
+        FloatParameter(type="float", low=-1e308, high=1e308)
+    with pytest.raises(ValidationError, match=r"whole numbers lie within ± 2\^53"):
+        IntegerParameter(type="integer", low=0, high=10**400)
+    tiny = FloatParameter(type="float", low=1e-320, high=1e300, log=True)
+    assert tiny.to_unit(1e-320) == 0
+    assert tiny.to_unit(1e300) == 1
+
+
 # Conditions --------------------------------------------------------------------------
 
 
@@ -334,6 +344,7 @@ def test_a_space_round_trips_through_json_with_its_digest(small: Space) -> None:
     assert again.digest == small.digest
     renamed = small.model_copy(update={"name": "other", "description": "words"})
     assert renamed.digest == small.digest
+    assert small.model_copy(update={"preset": "paper"}).digest != small.digest
     changed = Space.model_validate(
         small.model_dump() | {"fixed": {"cell.max_atoms": 21}}
     )
