@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.earlier_studies import write_earlier_study
 from support.toy_study import study_document, write_study
+from support.tracked_studies import empty_store
 
 from search.journal import Journal, StudyState
 from search.study import Study, StudyFolder, load_study
@@ -20,6 +21,7 @@ from search.study.resolve import (
 )
 from search.study.session import begin_study, make_engine
 from search.study.warm_start import resolve_warm_start
+from search.tracking import MlflowTracker
 from search.trial.outcome import Outcome
 from sitenet_core.errors import ConfigError, InfrastructureError
 
@@ -70,6 +72,19 @@ def test_folders_are_found_beside_the_study_file_too(studies: Path) -> None:
     new = study(home, name="new", warm_start=["../studies/old"])
     elsewhere = StudyFolder(studies.parent / "elsewhere" / "new")
     assert resolve_warm_start(new, elsewhere) is not None
+
+
+def test_an_experiment_of_mlflow_tells_the_same_as_the_journal(studies: Path) -> None:
+    old = StudyFolder(studies / "old")
+    MlflowTracker(empty_store(studies), old.path).sync(old.state(), now=True)
+    found = []
+    for name in ("old", "mlflow:old"):
+        new = study(studies.parent / "new", name="new", warm_start=[name])
+        warm_start = resolve_warm_start(new, StudyFolder(studies / "new"))
+        assert warm_start is not None
+        found.append((warm_start, make_engine(new, warm_start).earlier))
+    assert found[0][1] == found[1][1]
+    assert found[1][0].studies[0].place.startswith("sqlite:")
 
 
 def test_a_torn_last_line_of_an_earlier_journal_is_left_out(studies: Path) -> None:
