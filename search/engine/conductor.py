@@ -64,7 +64,9 @@ class Rules:
     trials: int | None
     """Trials of the budget; None: other budgets end the study."""
     epochs: int
-    """Epochs of a complete trial."""
+    """Epochs of a complete trial, all levels of its fidelity together."""
+    anew_after: tuple[int, ...] = ()
+    """Epochs after which a trial is trained anew, at the next level."""
     seed: int = 0
     concurrent: int = 1
     epoch_budget: int | None = None
@@ -214,7 +216,8 @@ class Conductor:
         if not self.is_current(segment):
             return
         values = self._state.trials[segment.trial].epoch_values
-        if objective_at(values, segment.until_epoch) is None:
+        until, begins_after = segment.until_epoch, segment.begins_after
+        if objective_at(values, until, begins_after) is None:
             message = f"no {OBJECTIVE} up to epoch {segment.until_epoch}"
             self.segment_failed(segment, Outcome.FAILED_DATA, message)
             return
@@ -309,12 +312,19 @@ class Conductor:
     def _start(self, record: TrialRecord, until_epoch: int) -> Segment:
         attempt = record.attempts + 1
         memory = self._engine.plan_memory(record.configuration, record.micro_batch)
+        begins_after = max(
+            (e for e in self._rules.anew_after if e < until_epoch), default=0
+        )
+        checkpoint = record.last_checkpoint
+        if record.last_epoch <= begins_after:
+            checkpoint = None
         event = SegmentStarted(
             trial=record.number,
             attempt=attempt,
-            from_epoch=record.last_epoch if record.last_checkpoint else 0,
+            from_epoch=begins_after if checkpoint is None else record.last_epoch,
             until_epoch=until_epoch,
-            checkpoint=record.last_checkpoint,
+            begins_after=begins_after,
+            checkpoint=checkpoint,
             folder=f"trials/{record.number:05d}/attempt-{attempt}",
             gpus=self._rules.gpus,
             micro_batch=record.micro_batch if memory is None else memory.micro_batch,
@@ -332,6 +342,7 @@ class Conductor:
             checkpoint=event.checkpoint,
             folder=event.folder,
             seconds_left=self._seconds_left_of(record.number),
+            begins_after=begins_after,
             micro_batch=event.micro_batch,
             smallest=memory is not None and memory.smallest,
         )
@@ -365,9 +376,13 @@ class Conductor:
 
     def _give_up_checkpoints(self) -> None:
         """Say which checkpoints nothing will go on from; the files go after that."""
-        trials = self._state.trials
-        scheduler = self._engine.scheduler
-        for number in scheduler.without_prospect(trials, self._rules.trials):
+        trials, rules = self._state.trials, self._rules
+        given_up = set(self._engine.scheduler.without_prospect(trials, rules.trials))
+        # The next level of their fidelity starts from nothing.
+        given_up |= {
+            t.number for t in trials if t.waiting and t.last_epoch in rules.anew_after
+        }
+        for number in sorted(given_up):
             if trials[number].last_checkpoint is not None:
                 self._append(CheckpointGivenUp(trial=number))
 

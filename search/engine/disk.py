@@ -1,7 +1,8 @@
 """What the trials of a study keep on the disk.
 
 A checkpoint is kept as long as its trial can go on from it: the last one of a trial
-that runs, was interrupted, or waits at a rung with a prospect of promotion. Everything
+that runs, was interrupted, waits at a rung with a prospect of promotion, or was set
+aside by an edit of the space, since it may come back. Everything
 else is removed as soon as the journal says that it is not needed; a removal that a kill
 cut short is completed by the next session. Bundles, logs and curves are never removed.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.journal import TrialRecord
+from search.trial.outcome import Outcome
 
 CHECKPOINTS = "checkpoints"
 
@@ -38,7 +40,9 @@ def remove_checkpoints(trial: Path, record: TrialRecord) -> None:
     """Remove the checkpoints in the folder of a trial that nothing goes on from."""
     if record.running:
         return
-    needed = None if record.outcome is not None else record.last_checkpoint
+    # A trial that an edit has set aside may come back.
+    can_go_on = record.outcome in {None, Outcome.OUTSIDE}
+    needed = record.last_checkpoint if can_go_on else None
     kept = () if needed is None else Path(needed).parts
     for folder in trial.glob(f"attempt-*/{CHECKPOINTS}"):
         if folder.parent.name not in kept:

@@ -23,6 +23,8 @@ class Segment:
     folder: str
     seconds_left: float | None
     """What the trial's time-out has left; None without one."""
+    begins_after: int = 0
+    """Epochs of the trial before this training began, at a level of the fidelity."""
     micro_batch: int | None = None
     """Most that may go through the network at once; None is what suits the device."""
     smallest: bool = False

@@ -103,6 +103,8 @@ class SegmentStarted(Event):
     """Folder of the attempt, relative to the study's folder."""
     gpus: float = Field(default=0, ge=0)
     """GPUs that the worker has."""
+    begins_after: int = Field(default=0, ge=0)
+    """Epochs before this training began anew, at a higher level of the fidelity."""
     micro_batch: int | None = None
     """Most that goes through the network at once, as in `FitOptions`; None is what
     suits the worker's device."""

@@ -25,11 +25,14 @@ class TrialRecord:
     """None while the trial is unfinished: running, paused at a rung or interrupted."""
     rung_values: Mapping[int, float] = field(default_factory=dict)
     """Epoch of a finished segment → `objective_at` that epoch, in the objective's unit.
-    The deeper of two rungs is never worse; rungs are never compared with each other."""
+    Rungs are never compared with each other."""
     arrivals: Mapping[int, int] = field(default_factory=dict)
     """Rung → how many trials of the study had reached it before this one."""
     epoch_values: Mapping[int, float] = field(default_factory=dict)
     """Epoch, counted from 1 → validation objective after it."""
+    begins_after: int = 0
+    """Epochs before the present training, which began anew at a higher level of the
+    fidelity: what they led to is no value of it."""
     last_epoch: int = 0
     """Last epoch whose checkpoint is on disk; 0 before the first."""
     target_epoch: int | None = None
@@ -78,7 +81,9 @@ class TrialRecord:
         return self.rung_values[max(self.rung_values)]
 
 
-def objective_at(epoch_values: Mapping[int, float], epoch: int) -> float | None:
+def objective_at(
+    epoch_values: Mapping[int, float], epoch: int, begins_after: int = 0
+) -> float | None:
     """Return the objective of a trial at `epoch`: the smallest finite value up to it.
 
     The best and not the last value counts, because the best checkpoint is what a trial
@@ -86,6 +91,15 @@ def objective_at(epoch_values: Mapping[int, float], epoch: int) -> float | None:
     rung's ranking depend on which epoch the rung happens to fall on. This is the one
     definition: rungs, the searcher, `status` and promotion all use it.
     None if there is no finite value up to that epoch.
+
+    Args:
+        epoch_values: epoch, counted from 1 → validation objective after it.
+        epoch: the last one that counts.
+        begins_after: epochs before it belong to another training, and do not count.
     """
-    values = [v for e, v in epoch_values.items() if e <= epoch and math.isfinite(v)]
+    values = [
+        v
+        for e, v in epoch_values.items()
+        if begins_after < e <= epoch and math.isfinite(v)
+    ]
     return min(values, default=None)

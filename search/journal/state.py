@@ -391,6 +391,7 @@ def _started(
         target_epoch=event.until_epoch,
         last_epoch=keep,
         last_checkpoint=event.checkpoint,
+        begins_after=event.begins_after,
         running=True,
         epoch_values={e: v for e, v in record.epoch_values.items() if e <= keep},
         micro_batch=event.micro_batch or record.micro_batch,
@@ -433,7 +434,7 @@ def _epoch(
 
 def _segment_finished(record: TrialRecord, event: SegmentFinished) -> TrialRecord:
     rungs = dict(record.rung_values)
-    value = objective_at(record.epoch_values, event.epoch)
+    value = objective_at(record.epoch_values, event.epoch, record.begins_after)
     if value is not None:
         rungs[event.epoch] = value
     return replace(

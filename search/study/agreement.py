@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from search.engine.fidelity import Fidelity
 from search.journal import TrialRecord
 
 _LEAST = 4
@@ -36,11 +37,12 @@ class RungAgreement:
     low: float | None
     high: float | None
 
-    def line(self) -> str | None:
+    def line(self, fidelity: Fidelity) -> str | None:
         """Return what it says in words; None where there is nothing to compare."""
         if self.following is None:
             return None
-        text = f"rungs {self.rung} and {self.following}: "
+        first, second = fidelity.name_of(self.rung), fidelity.name_of(self.following)
+        text = f"{first} and {second}: "
         if self.correlation is None or self.low is None or self.high is None:
             return f"{text}{self.both} trials, too few for a rank correlation"
         between = f"95 % between {self.low:.2f} and {self.high:.2f}"

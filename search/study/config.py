@@ -1,5 +1,7 @@
 """The study file: what is searched, on which data, how long, with what."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -32,6 +34,62 @@ class AshaConfig(StrictModel):
 
 
 SchedulerConfig = Annotated[NoSchedulerConfig | AshaConfig, Field(discriminator="kind")]
+
+
+class EpochsFidelity(StrictModel):
+    """Rungs are numbers of epochs; a trial goes on from its checkpoint."""
+
+    kind: Literal["epochs"] = "epochs"
+
+
+class StructuresFidelity(StrictModel):
+    """Rungs are shares of the training structures, each a training of its own."""
+
+    kind: Literal["structures"] = "structures"
+    shares: tuple[float, ...] = Field(min_length=2)
+    """Ascending, the last one 1. A larger share holds every smaller one; validation is
+    the same for all."""
+    seed: int = Field(default=0, ge=0)
+    """Decides which structures are in a share."""
+
+    @field_validator("shares")
+    @classmethod
+    def _up_to_all(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        _check_ascending(shares)
+        if shares[0] <= 0 or shares[-1] != 1:
+            raise ValueError(
+                "shares lie above 0, and the last one is 1: all structures"
+            )
+        return shares
+
+
+class MaxAtomsFidelity(StrictModel):
+    """Rungs are sizes of the supercell, each a training of its own."""
+
+    kind: Literal["max_atoms"] = "max_atoms"
+    values: tuple[int, ...] = Field(min_length=2)
+    """Ascending `cell.max_atoms`, the last one the study's. Stores of all of them are
+    built before the first trial."""
+
+    @field_validator("values")
+    @classmethod
+    def _sizes(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        _check_ascending(values)
+        if values[0] < 1:
+            raise ValueError("a supercell has at least one atom")
+        return values
+
+
+FidelityConfig = Annotated[
+    EpochsFidelity | StructuresFidelity | MaxAtomsFidelity, Field(discriminator="kind")
+]
+
+
+def _check_ascending(values: Sequence[float]) -> None:
+    if any(b <= a for a, b in pairwise(values)):
+        raise ValueError(
+            f"{list(values)} do not ascend; the first rung is the cheapest"
+        )
 
 
 class AlgorithmConfig(StrictModel):
@@ -156,6 +214,8 @@ class StudyConfig(StrictModel):
     configuration: dict[str, Any] = Field(default_factory=dict)
     """Nested changes to the preset and the fixed values of the space."""
     algorithm: AlgorithmConfig = AlgorithmConfig()
+    fidelity: FidelityConfig = EpochsFidelity()
+    """What the rungs of the scheduler are levels of."""
     budget: BudgetConfig
     resources: ResourcesConfig = ResourcesConfig()
     trial: TrialLimits = TrialLimits()

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.engine.budget import Budget, Spent
-from search.journal import OBJECTIVE, StudyState, TrialRecord
+from search.journal import OBJECTIVE, StudyState, TrialRecord, objective_at
 from search.study.limits import used_of_budget
 
 if TYPE_CHECKING:
@@ -190,5 +190,6 @@ def _status(state: StudyState, trial: TrialRecord) -> str:
 
 
 def _value(trial: TrialRecord) -> str:
-    values = trial.epoch_values.values()
-    return f"{min(values):.5g}" if values else "-"
+    values = trial.epoch_values
+    value = objective_at(values, trial.last_epoch, trial.begins_after)
+    return "-" if value is None else f"{value:.5g}"

@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from search.engine.fidelity import Fidelity
 from search.space import Space, Value, find_space, load_space
 from search.study.config import AshaConfig, StudyConfig
+from search.study.fidelity import fidelity_problems, levels_of
 from search.tracking import check_model_name
 from sitenet_core.config import (
     LocatedDocument,
@@ -41,6 +43,11 @@ class Study:
         return _base(self.space, self.config.configuration)
 
     @property
+    def fidelity(self) -> Fidelity:
+        """What the rungs of the study are levels of."""
+        return levels_of(self.config.fidelity, self.base.training.epochs)
+
+    @property
     def base_values(self) -> dict[str, Value]:
         """`base` as dotted keys."""
         return plain_values(self.base)
@@ -65,6 +72,7 @@ def load_study(path: Path) -> Study:
     study = Study(config, space, path)
     problems = [
         *_promotion_problems(space, config),
+        *fidelity_problems(config, space, study.base),
         *_budget_problems(study),
     ]
     if problems:
@@ -119,12 +127,13 @@ def _promotion_problems(space: Space, config: StudyConfig) -> list[Problem]:
 
 def _budget_problems(study: Study) -> list[Problem]:
     """Return what is wrong with a budget in which no trial can be completed."""
-    given, needed = study.config.budget.epochs, study.base.training.epochs
+    given, needed = study.config.budget.epochs, study.fidelity.epochs
     if given is None or given >= needed:
         return []
     message = (
         f"{given} epochs are less than the {needed} epochs of one full trial "
-        "(configuration.training.epochs), so that none could be completed; raise it"
+        "(configuration.training.epochs, at each level of the fidelity), so that none "
+        "could be completed; raise it"
     )
     return [Problem(("budget", "epochs"), message)]
 
@@ -132,7 +141,8 @@ def _budget_problems(study: Study) -> list[Problem]:
 def _rung_problems(document: LocatedDocument, epochs: int) -> list[Problem]:
     """Return what is wrong with rungs and epochs taken together."""
     scheduler = document.data.get("algorithm", {}).get("scheduler", {})
-    if scheduler.get("kind") != "asha":
+    kind = document.data.get("fidelity", {}).get("kind", "epochs")
+    if scheduler.get("kind") != "asha" or kind != "epochs":
         return []
     first = scheduler.get("min_epochs", AshaConfig().min_epochs)
     if first < epochs:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from search.space.parameters import ChoiceParameter, IntegerParameter
 from search.space.space import Space
 from search.space.values import Value
+from search.study.fidelity import level_sizes
 from search.study.folder import StudyFolder
 from search.study.load import Study
 from sitenet_core.config import StrictModel, TrialConfig, merge, unflatten
@@ -88,9 +89,12 @@ def reachable_configurations(study: Study) -> list[TrialConfig]:
     n_stores = 1
     for choices in values:
         n_stores *= len(choices)
+    sizes = level_sizes(study.config.fidelity)
+    n_stores *= max(len(sizes), 1)
     if n_stores > MAX_STORES:
+        deciding = [*sampled, "fidelity.values"] if sizes else sampled
         raise ConfigError(
-            f"space {space.name}: {', '.join(sampled)} decide the packed store, and "
+            f"space {space.name}: {', '.join(deciding)} decide the packed store, and "
             f"reach more than {MAX_STORES} of them, each to be built before the first "
             "trial; make them choices of a few values, or fix them"
         )
@@ -103,7 +107,14 @@ def reachable_configurations(study: Study) -> list[TrialConfig]:
         )
         for combination in combinations
     ]
-    return [study.base, *changed] if sampled else [study.base]
+    found = [study.base, *changed] if sampled else [study.base]
+    return found + [at_most(config, size) for config in found for size in sizes[:-1]]
+
+
+def at_most(config: TrialConfig, max_atoms: int) -> TrialConfig:
+    """Return `config` with supercells of at most `max_atoms` atoms."""
+    changes = {"cell": {"max_atoms": max_atoms}}
+    return type(config).model_validate(merge(config.model_dump(), changes))
 
 
 def _values(space: Space, name: str) -> list[Value]:

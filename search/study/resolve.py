@@ -25,6 +25,7 @@ RERUNS = ("top_k", "seeds", "folds", "tie_within")
 _YOUNGER: dict[tuple[str, ...], object] = {
     ("warm_start",): [],
     ("algorithm", "scheduler", "mode"): "promotion",
+    ("fidelity",): {"kind": "epochs"},
 }
 """Keys that the first studies did not have, with the value that means what was before
 them. There they are left out of the digest, so that those studies keep theirs."""

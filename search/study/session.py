@@ -11,7 +11,8 @@ from rich.console import Console
 
 from search.engine.conductor import Conductor, Engine, Rules
 from search.engine.desk import Desk
-from search.engine.schedulers import Scheduler, make_scheduler
+from search.engine.fidelity import Fidelity
+from search.engine.schedulers import MODES, Scheduler, make_scheduler
 from search.engine.searchers import NO_EARLIER, make_searcher
 from search.engine.segment import EndReason, Segment
 from search.engine.stopping import StopRequest
@@ -29,11 +30,12 @@ from search.journal import (
     StudyState,
 )
 from search.study.config import AshaConfig, NoSchedulerConfig
+from search.study.fidelity import share_seed
 from search.study.folder import DEFAULT_DIRECTORY, StudyFolder
 from search.study.limits import study_budget
 from search.study.live import Display, display
 from search.study.load import Study
-from search.study.prepare import StudyData
+from search.study.prepare import StudyData, at_most
 from search.study.resolve import saved_warm_start, study_digest
 from search.trial.payload import SegmentData, SegmentPayload
 from search.trial.work import TRAIN
@@ -150,6 +152,9 @@ class Session:
         config = self.study.space.configuration(
             segment.configuration, self.study.config.configuration
         )
+        level = self.study.fidelity.level_of(segment.until_epoch)
+        if level.max_atoms is not None:
+            config = at_most(config, level.max_atoms)
         resources = self.study.config.resources
         checkpoint = segment.checkpoint
         return SegmentPayload(
@@ -161,9 +166,12 @@ class Session:
                 store=str(self.data.store_of(config)),
                 split=str(self.folder.split),
                 target=self.study.config.data.target,
+                share=level.share,
+                share_seed=share_seed(self.study.config.fidelity),
             ),
             from_epoch=segment.from_epoch,
             until_epoch=segment.until_epoch,
+            begins_after=segment.begins_after,
             is_last=segment.is_last,
             checkpoint=str(self.folder.absolute(checkpoint)) if checkpoint else None,
             folder=str(self.folder.absolute(segment.folder)),
@@ -202,23 +210,25 @@ def make_engine(study: Study, warm_start: WarmStart | None = None) -> Engine:
         earlier = warm_start.earlier(study.space, study.base_values)
     algorithm = study.config.algorithm
     scheduler = algorithm.scheduler
-    epochs = study.base.training.epochs
     return Engine(
         space=study.space,
         searcher=make_searcher(
             algorithm.searcher, startup_trials=algorithm.startup_trials
         ),
-        scheduler=_scheduler(scheduler, epochs),
+        scheduler=_scheduler(scheduler, study.fidelity),
         earlier=earlier,
     )
 
 
-def _scheduler(config: AshaConfig | NoSchedulerConfig, epochs: int) -> Scheduler:
+def _scheduler(config: AshaConfig | NoSchedulerConfig, fidelity: Fidelity) -> Scheduler:
     if isinstance(config, NoSchedulerConfig):
-        return make_scheduler(config.kind, epochs=epochs)
+        return make_scheduler(config.kind, epochs=fidelity.epochs)
+    if fidelity.has_levels:
+        kind = MODES[config.mode]
+        return kind(fidelity.epochs, 1, config.eta, fidelity.rungs)
     return make_scheduler(
         config.kind,
-        epochs=epochs,
+        epochs=fidelity.epochs,
         min_epochs=config.min_epochs,
         eta=config.eta,
         mode=config.mode,
@@ -229,9 +239,11 @@ def make_rules(study: Study, concurrent: int) -> Rules:
     """Return what the study file says to the conductor."""
     config = study.config
     limits, timeout = study_budget(config.budget), config.trial.timeout_minutes
+    fidelity = study.fidelity
     return Rules(
         trials=limits.trials,
-        epochs=study.base.training.epochs,
+        epochs=fidelity.epochs,
+        anew_after=fidelity.rungs[:-1],
         seed=config.algorithm.seed,
         concurrent=concurrent,
         epoch_budget=limits.epochs,

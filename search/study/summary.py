@@ -7,6 +7,7 @@ from typing import Any
 
 from search.engine.budget import Budget, Spent
 from search.engine.disk import DiskUse, disk_use
+from search.engine.fidelity import Fidelity
 from search.engine.segment import EndReason
 from search.journal import OBJECTIVE, StudyState, TrialRecord
 from search.study.agreement import rung_agreements
@@ -26,6 +27,8 @@ class StudySummary:
     unit: str
     budget: Budget
     disk: DiskUse
+    fidelity: Fidelity
+    """Names the rungs."""
 
     @property
     def interrupted(self) -> bool:
@@ -65,7 +68,10 @@ class StudySummary:
                 "bytes": self.disk.total,
                 "checkpoint_bytes": self.disk.checkpoints,
             },
-            "rungs": [asdict(a) for a in rung_agreements(self.state.trials)],
+            "rungs": [
+                {"level": self.fidelity.name_of(found.rung), **asdict(found)}
+                for found in rung_agreements(self.state.trials)
+            ],
             "seconds": round(self.state.seconds, 1),
             "counts": self.counts,
             "best": None if best is None else self._trial(best),
@@ -84,7 +90,8 @@ class StudySummary:
             lines.append(f"best: trial {best.number}, {value}")
             if best.bundle is not None:
                 lines.append(f"bundle: {self.folder / best.bundle}")
-        agreements = (a.line() for a in rung_agreements(self.state.trials))
+        found = rung_agreements(self.state.trials)
+        agreements = (a.line(self.fidelity) for a in found)
         lines.extend(line for line in agreements if line is not None)
         lines.extend(
             f"trial {t.number} {t.outcome}: {t.message}"
@@ -145,13 +152,15 @@ def study_summary(folder: StudyFolder) -> StudySummary:
     Raises:
         InfrastructureError: if its journal is damaged.
     """
-    config = saved_study(folder).config
+    study = saved_study(folder)
+    config = study.config
     return StudySummary(
         folder=folder.path,
         state=_current_state(folder),
         unit=config.data.target.unit,
         budget=study_budget(config.budget),
         disk=disk_use(folder.path),
+        fidelity=study.fidelity,
     )
 
 

@@ -12,6 +12,9 @@ class SegmentData(StrictModel):
     """Folder of the packed store that the configuration needs."""
     split: str
     target: TargetConfig
+    share: float = 1.0
+    """Of the split's training structures, as `training_share`."""
+    share_seed: int = 0
 
 
 class SegmentPayload(StrictModel):
@@ -27,6 +30,9 @@ class SegmentPayload(StrictModel):
     """None where `work` needs no crystals."""
     from_epoch: int
     until_epoch: int
+    begins_after: int = 0
+    """Epochs of the trial before this training began; `from_epoch` and `until_epoch`
+    count on from them."""
     is_last: bool
     checkpoint: str | None
     folder: str

@@ -33,7 +33,7 @@ def train(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
     checkpoint = payload.checkpoint
     options = FitOptions(
         folder=Path(payload.folder),
-        until_epoch=payload.until_epoch,
+        until_epoch=payload.until_epoch - payload.begins_after,
         resume_from=Path(checkpoint) if checkpoint is not None else None,
         threads=payload.threads,
         deadline_seconds=payload.seconds_left,
@@ -47,7 +47,7 @@ def train(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
 
 
 class _Reporter:
-    """Passes epochs on, none missing.
+    """Passes epochs on, none missing, counted over all levels of the fidelity.
 
     A driver that was killed may not have seen the last epoch of the checkpoint that the
     segment starts from. The training does not repeat it; its row is in the curve.
@@ -55,7 +55,8 @@ class _Reporter:
 
     def __init__(self, payload: SegmentPayload, on_epoch: OnEpochDone) -> None:
         self._folder = Path(payload.folder)
-        self._reported = payload.from_epoch
+        self._before = payload.begins_after
+        self._reported = payload.from_epoch - self._before
         self._on_epoch = on_epoch
 
     def __call__(self, record: "EpochRecord") -> None:
@@ -77,20 +78,23 @@ class _Reporter:
         epoch = metrics.pop("epoch")
         checkpoint = str(self._folder / "checkpoints" / "last.ckpt")
         self._on_epoch(
-            EpochMessage(epoch=epoch, metrics=metrics, checkpoint=checkpoint)
+            EpochMessage(
+                epoch=self._before + epoch, metrics=metrics, checkpoint=checkpoint
+            )
         )
         self._reported = epoch
 
 
 def _open_data(payload: SegmentPayload) -> "TrainingData":
-    from sitenet_core.data import load_split, open_verified
+    from sitenet_core.data import load_split, open_verified, training_share
     from sitenet_core.training import TrainingData
 
     if payload.data is None:
         raise ConfigError("a training needs data, but its payload names none")
+    split = load_split(Path(payload.data.split))
     return TrainingData(
         store=open_verified(Path(payload.data.store)),
-        split=load_split(Path(payload.data.split)),
+        split=training_share(split, payload.data.share, payload.data.share_seed),
         target=payload.data.target,
     )
 

@@ -42,6 +42,22 @@ class LocatedDocument:
             path = path[:-1]
         return self.positions.get(path, (1, 1))
 
+    def without_tags(self, location: Location) -> Location:
+        """Return `location` without the kinds that pydantic puts into it.
+
+        Of a section that is one of several by its key `kind`, it names the kind after
+        the section, where the file has no such key.
+        """
+        node: Any = self.data
+        path: list[str | int] = []
+        for part in location:
+            if isinstance(node, dict) and part not in node and node.get("kind") == part:
+                continue
+            path.append(part)
+            known = isinstance(node, dict) and part in node
+            node = node[part] if known else None
+        return tuple(path)
+
     def describe(self, problem: Problem) -> str:
         """Return `FILE:LINE:COLUMN: key.path: message`."""
         line, column = self.position(problem.location)
@@ -98,7 +114,10 @@ def validate(model: type[ModelT], document: LocatedDocument) -> ModelT:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        raise document.error(problems_of(model, error)) from error
+        raise document.error(
+            Problem(document.without_tags(p.location), p.message)
+            for p in problems_of(model, error)
+        ) from error
 
 
 def problems_of(

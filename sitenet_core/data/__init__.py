@@ -16,6 +16,7 @@ from sitenet_core.data.header import StoreHeader
 from sitenet_core.data.location import data_root, default_store_root
 from sitenet_core.data.report import BuildReport, SkippedRow
 from sitenet_core.data.schema import CRYSTAL, ArraySpec, FeatureArrays, FeatureRecipe
+from sitenet_core.data.shares import training_share
 from sitenet_core.data.split import ExcludedRow, Split, load_split
 from sitenet_core.data.splits import make_split
 from sitenet_core.data.store import PackedStore
@@ -49,4 +50,5 @@ __all__ = [
     "prototype_keys",
     "store_identity",
     "store_path",
+    "training_share",
 ]

@@ -35,14 +35,16 @@ class StoppingAsha:
     """First rung."""
     eta: int = 3
     """Each rung is eta times as deep as the one before; the best 1/eta goes on."""
+    levels: tuple[int, ...] = ()
+    """Rungs that a fidelity other than epochs gives; () are geometric ones."""
 
     def __post_init__(self) -> None:
         geometric_rungs(self.min_epochs, self.eta, self.epochs)
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """See `geometric_rungs`."""
-        return geometric_rungs(self.min_epochs, self.eta, self.epochs)
+        """The levels, else see `geometric_rungs`."""
+        return self.levels or geometric_rungs(self.min_epochs, self.eta, self.epochs)
 
     def next_segment(
         self, records: Sequence[TrialRecord], *, may_create: bool = True

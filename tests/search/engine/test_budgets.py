@@ -113,7 +113,9 @@ def test_a_larger_budget_promotes_trials_that_waited_from_their_checkpoint(
     assert third.outcome is None
     assert first.outcome_of(2) is Outcome.STOPPED
     assert sorted(third.rung_values) == [1], "two of six went on, the two before it"
-    bench.space = square(known_good=(*known[:6], *known[-1:] * 3))
+    bench.space = square(
+        known_good=(*known, {"x": 0.3, "y": 0.05}, {"x": 0.3, "y": 0.02})
+    )
     bench.rules = {"trials": 9}
     second = bench.session()
     assert sorted(second.trials[2].rung_values) == [1, 3], "three of nine do"

@@ -10,8 +10,9 @@ from support.conducted_study import Bench, Killed
 from support.simulated_study import square
 
 from search.engine.budget import Spent
+from search.engine.disk import remove_checkpoints
 from search.engine.schedulers import Asha, FullTraining, Scheduler, StoppingAsha
-from search.journal import CheckpointGivenUp, StudyState, read_journal
+from search.journal import CheckpointGivenUp, StudyState, TrialRecord, read_journal
 from search.trial.outcome import Outcome
 
 ASHA = Asha(epochs=9, min_epochs=1, eta=3)
@@ -119,7 +120,7 @@ def test_a_trial_without_its_checkpoint_is_trained_anew_when_the_budget_grows(
     assert not (tmp_path / "trials/00002/attempt-1/checkpoints").exists()
     at_first = first.trials[2].rung_values[1]
 
-    worse = ({"x": 0.3, "y": 0.05},) * 6
+    worse = tuple({"x": 0.3, "y": 0.01 * k} for k in range(6))
     bench.space = square(known_good=(*known, *worse))
     bench.rules = {"trials": 9}
     second = bench.session()
@@ -131,3 +132,17 @@ def test_a_trial_without_its_checkpoint_is_trained_anew_when_the_budget_grows(
     assert "starts from epoch 0" in log
     trained = sum(t.last_epoch for t in second.trials)
     assert Spent.of(second).epochs == trained + 1, "the repeated epoch was trained too"
+
+
+@pytest.mark.parametrize("outcome", [None, *Outcome])
+def test_only_of_an_unfinished_trial_and_one_set_aside_is_a_checkpoint_kept(
+    tmp_path: Path, outcome: Outcome | None
+) -> None:
+    """A trial that an edit has set aside comes back if a later one has room for it."""
+    for attempt in (1, 2):
+        (tmp_path / f"attempt-{attempt}" / "checkpoints").mkdir(parents=True)
+    last = "trials/00000/attempt-2/checkpoints/last.ckpt"
+    record = TrialRecord(0, {}, outcome=outcome, last_checkpoint=last)
+    remove_checkpoints(tmp_path, record)
+    kept = sorted(p.parent.name for p in tmp_path.glob("*/checkpoints"))
+    assert kept == (["attempt-2"] if outcome in {None, Outcome.OUTSIDE} else [])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from search.engine.fidelity import Fidelity, Level
 from search.journal import TrialRecord
 from search.study.agreement import interval, rung_agreements, spearman
 from search.trial.outcome import Outcome
@@ -59,15 +60,18 @@ def test_only_trials_at_both_rungs_are_compared_and_failed_ones_are_not() -> Non
     assert (first.rung, first.trials, first.following, first.both) == (3, 7, 9, 5)
     assert first.correlation == pytest.approx(1.0)
     assert (last.rung, last.following, last.correlation) == (9, None, None)
-    assert last.line() is None
-    line = first.line()
+    epochs = Fidelity((Level(0, 9),))
+    assert last.line(epochs) is None
+    line = first.line(epochs)
     assert line is not None
-    assert line.startswith("rungs 3 and 9: rank correlation 1.00 (95 % between 0.")
+    assert line.startswith("epoch 3 and epoch 9: rank correlation 1.00 (95 % ")
     assert line.endswith("5 trials)")
 
 
 def test_too_few_trials_are_said_to_be_too_few() -> None:
     agreement = rung_agreements([trial(k, {3: 0.1, 9: 0.1}) for k in range(3)])[0]
     assert agreement.correlation is None
-    assert agreement.line() == "rungs 3 and 9: 3 trials, too few for a rank correlation"
+    shares = Fidelity((Level(0, 3, "share 0.3"), Level(3, 9, "share 1")))
+    line = "share 0.3 and share 1: 3 trials, too few for a rank correlation"
+    assert agreement.line(shares) == line
     assert rung_agreements([]) == []

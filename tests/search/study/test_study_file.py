@@ -77,6 +77,40 @@ def test_every_default_is_in_the_resolved_file(tmp_path: Path) -> None:
             r"study.yaml:\d+:5: algorithm.scheduler.min_epochs: the first rung, 2",
         ),
         (
+            {"fidelity": {"kind": "structures", "shares": [0.5, 1.0]}},
+            r"study.yaml:\d+:3: fidelity.kind: rungs along structures need a scheduler",
+        ),
+        (
+            {
+                "fidelity": {"kind": "structures", "shares": [0.5, 1.0]},
+                "algorithm": {"scheduler": {"kind": "asha", "min_epochs": 2}},
+            },
+            r"study.yaml:\d+:5: algorithm.scheduler.min_epochs: says nothing where",
+        ),
+        (
+            {"fidelity": {"kind": "structures", "shares": [0.5, 0.9]}},
+            r"study.yaml:\d+:3: fidelity.shares: .*the last one is 1",
+        ),
+        (
+            {"fidelity": {"kind": "structures", "shares": [0.5, 0.2, 1.0]}},
+            r"study.yaml:\d+:3: fidelity.shares: .*do not ascend",
+        ),
+        (
+            {
+                "fidelity": {"kind": "max_atoms", "values": [4, 16]},
+                "algorithm": {"scheduler": {"kind": "asha"}},
+            },
+            r"study.yaml:\d+:3: fidelity.values: the last of \[4, 16\] .*study, 8;",
+        ),
+        (
+            {
+                "fidelity": {"kind": "structures", "shares": [0.5, 1.0]},
+                "algorithm": {"scheduler": {"kind": "asha"}},
+                "budget": {"epochs": 3},
+            },
+            r"study.yaml:\d+:3: budget.epochs: 3 epochs are less than the 4 epochs",
+        ),
+        (
             {"promotion": {"references": ["magic"]}},
             r"study.yaml:\d+:\d+: promotion.*'magic' is none of preset:NAME",
         ),
@@ -158,6 +192,7 @@ def test_a_key_that_came_later_changes_no_digest_at_its_old_meaning(
     free = ("budget", "resources", "trial", "promotion", "warm_start")
     fixed = {name: value for name, value in content.items() if name not in free}
     del fixed["algorithm"]["scheduler"]["mode"]
+    assert fixed.pop("fidelity") == {"kind": "epochs"}
     text = json.dumps(fixed, sort_keys=True, separators=(",", ":"))
     before = hashlib.sha256(text.encode()).hexdigest()
     assert digests["promotion"] == before
@@ -222,6 +257,20 @@ def test_every_store_that_the_space_reaches_is_known_before_the_start(
     ]
     assert sizes[1:] == [8, 16, 32]
     assert len(reachable_configurations(study(tmp_path))) == 1
+
+
+def test_a_sampled_size_is_no_fidelity(tmp_path: Path) -> None:
+    choice = {"cell.max_atoms": {"type": "choice", "values": [4, 8]}}
+    space = {"parameters": choice, "fixed": {}, "known_good": []}
+    with pytest.raises(
+        ConfigError, match=r"fidelity.values: cell.max_atoms is sampled"
+    ):
+        study(
+            tmp_path,
+            space,
+            fidelity={"kind": "max_atoms", "values": [4, 8]},
+            algorithm={"scheduler": {"kind": "asha"}},
+        )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from support.readme_keys import keys
 
 from search.engine.budget import Budget
 from search.engine.disk import disk_use
+from search.engine.fidelity import Fidelity, Level
 from search.engine.schedulers import Asha
 from search.study.summary import StudySummary
 
@@ -17,7 +18,9 @@ from search.study.summary import StudySummary
 def summary(folder: Path, trials: int = 9) -> StudySummary:
     bench = Bench(folder, Asha(epochs=9, min_epochs=1, eta=3), rules={"trials": trials})
     budget = Budget(trials=trials, epochs=100, gpu_seconds=7200.0)
-    return StudySummary(folder, bench.session(), "eV", budget, disk_use(folder))
+    fidelity = Fidelity((Level(0, 9),))
+    used = disk_use(folder)
+    return StudySummary(folder, bench.session(), "eV", budget, used, fidelity)
 
 
 def test_status_says_what_is_used_of_every_budget(tmp_path: Path) -> None:
@@ -42,7 +45,7 @@ def test_status_says_whether_a_rung_foretells_the_next(tmp_path: Path) -> None:
     assert [r["rung"] for r in rungs] == [1, 3, 9]
     assert rungs[0]["trials"] == 30
     assert rungs[0]["correlation"] == pytest.approx(1.0), "the toy's curves never cross"
-    assert any(line.startswith("rungs 1 and 3: rank") for line in told.lines())
+    assert any(line.startswith("epoch 1 and epoch 3: rank") for line in told.lines())
 
 
 def test_trials_at_a_rung_count_as_stopped_once_the_budget_is_used_up(
