@@ -18,6 +18,8 @@ History = Literal["none", "true", "reversed", "reversed-own"]
 rank turned round, so that the worst configurations pass for the best; or a search on
 the very task, turned round: nothing can mislead more."""
 HISTORIES: tuple[History, ...] = get_args(History)
+_HISTORY = 0
+"""The same searches on the other tasks for every seed."""
 _OWN_SEED = 2000
 """Seed of the searches on the very task: none that a measured search has."""
 
@@ -81,7 +83,7 @@ class Search:
             study = _own_search(self, suite, folder)
             return _reversed(suite, (study,)).earlier(suite.space, {})
         warm_start = warm_start_for(
-            suite, self.engine, self.seed, self.earlier_trainings, folder
+            suite, self.engine, _HISTORY, self.earlier_trainings, folder
         )
         if self.history == "reversed":
             warm_start = _reversed(suite, warm_start.studies)
