@@ -95,7 +95,7 @@ def _check_ascending(values: Sequence[float]) -> None:
 class AlgorithmConfig(StrictModel):
     """How configurations are proposed and which are trained on."""
 
-    searcher: Literal["gaussian", "hyperopt", "optuna", "random"] = "hyperopt"
+    searcher: Literal["gaussian", "hyperopt", "optuna", "random"] = "gaussian"
     scheduler: SchedulerConfig = NoSchedulerConfig()
     seed: int = Field(default=0, ge=0)
     """With one trial at a time, the seed and the data decide every proposal."""

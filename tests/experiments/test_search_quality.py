@@ -152,10 +152,10 @@ def test_a_cached_result_is_the_result_and_that_of_other_code_is_not_used(
 
 
 def test_the_report_names_every_search_and_measure(tmp_path: Path) -> None:
-    jobs = small_plan(trainings=12).jobs(Bowls().tasks)
+    jobs = small_plan(trainings=24).jobs(Bowls().tasks)
     measure(jobs, Bowls(), tmp_path)
     results = Results.of(cached(jobs, tmp_path))
-    write_report(results, tmp_path / "out", trainings=12)
+    write_report(results, tmp_path / "out", trainings=24)
     text = (tmp_path / "out" / "report.md").read_text("utf-8")
     for name in (OURS, "random"):
         assert METHODS[name].label in text
