@@ -35,7 +35,7 @@ from search.study.resolve import (
     saved_warm_start,
     study_digest,
 )
-from sitenet_core.config import flatten
+from sitenet_core.config import flatten, merge, unflatten
 from sitenet_core.errors import ConfigError
 from sitenet_core.families.registry import get_family
 
@@ -210,10 +210,7 @@ def _fitted(
     broken = [rule for rule in space.rules if not rule.holds(flat)]
     if broken:
         return {}, broken[0].describe_break(flat)
-    try:
-        now = _complete(given, flat)
-    except ConfigError as error:
-        return {}, " ".join(str(error).split())
+    now = _complete(given, flat)
     for key in sorted(now.keys() | complete.keys()):
         old, new = complete.get(key), now.get(key)
         if old != new:
@@ -236,7 +233,12 @@ def _flat(space: Space, complete: Mapping[str, JsonValue]) -> dict[str, Value]:
 
 
 def _complete(study: Study, flat: FlatConfiguration) -> dict[str, JsonValue]:
-    config = study.space.configuration(flat, study.config.configuration)
+    try:
+        config = study.space.configuration(flat, study.config.configuration)
+    except ConfigError:
+        # The trial failed for this; the same values fail in an edited space too.
+        base = study.base.model_dump(mode="json")
+        return flatten(merge(base, unflatten(flat)))
     return flatten(config.model_dump(mode="json"))
 
 

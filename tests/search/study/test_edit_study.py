@@ -176,6 +176,16 @@ def test_a_changed_value_that_is_not_sampled_keeps_nothing_and_is_refused(
     assert begun.journal.read_bytes() == before
 
 
+def test_a_trial_that_its_family_refused_does_not_stand_in_the_way(
+    begun: StudyFolder, tmp_path: Path
+) -> None:
+    refused = Outcome.FAILED_CONFIGURATION
+    add_trial(Journal.open(begun.journal), 3, {RATE: -1.0}, refused)
+    edit = plan_edit(begun, study(tmp_path / "new", rates(1e-5, 1e-1)))
+    assert edit.n_kept == 3
+    assert edit.lines()[1] == f"  1 set aside: {RATE}: -1.0 lies outside 1e-05 to 0.1"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
