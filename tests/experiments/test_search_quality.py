@@ -8,8 +8,15 @@ import pytest
 from support.analytic_suite import EPOCHS, Bowl, Bowls
 
 from experiments.benchmarks.search_quality import jobs as jobs_module
+from experiments.benchmarks.search_quality import methods as methods_module
 from experiments.benchmarks.search_quality.jobs import Job, load_result, run_job
-from experiments.benchmarks.search_quality.methods import ENGINES, METHODS, OURS, PEERS
+from experiments.benchmarks.search_quality.methods import (
+    ENGINES,
+    METHODS,
+    OURS,
+    PEERS,
+    code_digest,
+)
 from experiments.benchmarks.search_quality.plan import Plan
 from experiments.benchmarks.search_quality.regions import (
     FailingRegion,
@@ -149,6 +156,23 @@ def test_a_cached_result_is_the_result_and_that_of_other_code_is_not_used(
     content = json.loads(path.read_text("utf-8")) | {"fingerprint": "other"}
     path.write_text(json.dumps(content), "utf-8")
     assert load_result(job, tmp_path) is None
+
+
+def test_only_code_that_does_something_is_a_part_of_the_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {
+        "plain": "def f(x):\n    return x + 1\n",
+        "explained": 'def f(x):\n    """Add."""\n    return x + 1  # one\n',
+        "other": "def f(x):\n    return x + 2\n",
+    }
+    monkeypatch.setattr(methods_module, "ROOT", tmp_path)
+    found = {}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text, "utf-8")
+        found[name] = code_digest((f"{name}.py",))
+    assert found["plain"] == found["explained"]
+    assert found["plain"] != found["other"]
 
 
 def test_the_report_names_every_search_and_measure(tmp_path: Path) -> None:

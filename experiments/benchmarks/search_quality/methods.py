@@ -1,9 +1,10 @@
 """The searches that are compared, by name: the product's engines, and the peers."""
 
+import ast
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
@@ -153,6 +154,22 @@ PEERS: dict[str, Peer] = {
 METHODS: dict[str, Method] = {**ENGINES, **PEERS}
 
 
+def _code(file: Path) -> str:
+    """Return the syntax tree of a file without its docstrings, as text."""
+    tree = ast.parse(file.read_text("utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(line: ast.stmt) -> bool:
+    if not isinstance(line, ast.Expr) or not isinstance(line.value, ast.Constant):
+        return False
+    return isinstance(line.value.value, str)
+
+
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -160,8 +177,11 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+@lru_cache(maxsize=64)
 def code_digest(parts: tuple[str, ...], *words: str) -> str:
-    """Return a digest of the Python files in `parts` and of `words`.
+    """Return a digest of the code in `parts` and of `words`.
+
+    Comments, docstrings and layout decide no result, so they are left out.
 
     Args:
         parts: files and folders, relative to the checkout.
@@ -171,6 +191,6 @@ def code_digest(parts: tuple[str, ...], *words: str) -> str:
     for part in parts:
         path = ROOT / part
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.read_bytes())
+            digest.update(_code(file).encode())
     digest.update("\n".join(words).encode())
     return digest.hexdigest()[:16]
