@@ -112,6 +112,8 @@ class Training:
     config: TrialConfig
     data: TrainingData
     folder: Path
+    micro_batch: int | None = None
+    """Most that goes through the network at once, as the trial found that it fits."""
 
 
 def run_training(training: Training, ledger: Ledger, running: Running) -> FitResult:
@@ -127,6 +129,7 @@ def run_training(training: Training, ledger: Ledger, running: Running) -> FitRes
         resume_from=last if last.is_file() else None,
         threads=running.threads,
         device=running.device,
+        micro_batch=training.micro_batch,
         progress=running.progress,
     )
     if running.progress:
@@ -150,7 +153,9 @@ def run_training(training: Training, ledger: Ledger, running: Running) -> FitRes
 def _train(promotion: Promotion, model: str) -> None:
     config = promotion.plan.configuration(model)
     data = promotion.training_data(config)
-    training = Training(model, config, data, promotion.place(model))
+    trials, trial = promotion.ledger.state.trials, promotion.plan.trial
+    fits = trials[trial].micro_batch if model == WINNER else None
+    training = Training(model, config, data, promotion.place(model), fits)
     result = run_training(training, promotion.ledger, promotion.running)
     bundle = bundle_from_checkpoint(
         promotion.bundle(model),

@@ -133,7 +133,9 @@ def _train(reruns: Reruns, trial: int, seed: int, fold: int | None) -> None:
     model = rerun_model(trial, seed, fold)
     config = reruns.configuration(trial, seed)
     folder = reruns.folder.promotion / "reruns" / model
-    training = Training(model, config, reruns.training_data(config, fold), folder)
+    fits = reruns.ledger.state.trials[trial].micro_batch
+    data = reruns.training_data(config, fold)
+    training = Training(model, config, data, folder, fits)
     parameters, message = None, ""
     try:
         result = run_training(training, reruns.ledger, reruns.running)

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pymatgen.core import Structure
 from support.structure_files import rock_salt
 
@@ -65,12 +67,23 @@ def make_study(
     epochs: int = 3,
     references: str = "preset:test, composition, constant",
     reruns: str = "top_k: 1",
+    folds: bool = False,
 ) -> StudyFolder:
-    """Return a study that was searched, in `folder`/studies/tiny."""
+    """Return a study that was searched, in `folder`/studies/tiny.
+
+    With `folds` its source has four official folds, and fold 0 is the test set.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    _write_crystals(folder / "crystals")
+    source = folder / ("crystals.parquet" if folds else "crystals")
+    if folds:
+        _write_table(source)
+    else:
+        _write_crystals(source)
     (folder / "space.yaml").write_text(SPACE)
-    text = STUDY.replace("SOURCE", str(folder / "crystals"))
+    text = STUDY.replace("SOURCE", str(source))
+    if folds:
+        split = "kind: random, test_fraction: 0.25"
+        text = text.replace(split, "kind: fold, test_fold: 0")
     text = text.replace("TRAIN_ON", train_on).replace("EPOCHS", str(epochs))
     text = text.replace("RERUNS", reruns)
     (folder / "study.yaml").write_text(text.replace("REFERENCES", references))
@@ -136,6 +149,24 @@ def _write_crystals(folder: Path) -> None:
         for number, crystal in enumerate(crystals()):
             crystal.get_primitive_structure().to(str(folder / f"c{number:02d}.cif"))
             writer.writerow((f"c{number:02d}", crystal.lattice.a))
+
+
+def _write_table(path: Path) -> None:
+    """Write the same crystals as a table; crystal k is in fold k modulo 4."""
+    rows = [
+        {
+            "id": f"c{number:02d}",
+            "composition": crystal.composition.formula,
+            "n_sites": len(crystal),
+            "cell": list(crystal.lattice.parameters),
+            "numbers": list(crystal.atomic_numbers),
+            "frac_e8": (crystal.frac_coords * 1e8).round().astype(int).ravel().tolist(),
+            "target": float(crystal.lattice.a),
+            "fold": number % 4,
+        }
+        for number, crystal in enumerate(crystals())
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
 
 
 def crystals() -> list[Structure]:

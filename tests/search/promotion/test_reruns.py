@@ -11,7 +11,13 @@ from support.tracked_studies import empty_store
 
 import search.promotion.networks as networks_module
 import search.promotion.testing as testing_module
-from search.journal import Journal, PromotionRerun, PromotionReruns, read_journal
+from search.journal import (
+    Journal,
+    PromotionRerun,
+    PromotionReruns,
+    SegmentStarted,
+    read_journal,
+)
 from search.journal.events import PromotionEpoch, PromotionStarted
 from search.promotion import promote
 from search.study import StudyFolder
@@ -267,3 +273,62 @@ def test_a_promotion_that_began_before_there_were_reruns_goes_on_without(
     assert result.choice is None
     assert reruns(twice) == []
     assert result.report() == result.table()
+
+
+def test_what_fitted_into_memory_in_the_search_is_what_is_trained_again(
+    twice: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = twice.journal.read_bytes().splitlines(keepends=True)
+    events = [entry.event for entry in read_journal(twice.journal)]
+    twice.journal.write_bytes(lines[0])
+    journal = Journal.open(twice.journal)
+    for event in events[1:]:
+        if isinstance(event, SegmentStarted) and event.trial == 1:
+            event = event.model_copy(update={"micro_batch": 7})  # noqa: PLW2901
+        journal.append(event)
+    seen: dict[str, int | None] = {}
+    patched_fit(
+        monkeypatch,
+        lambda _, options: seen.update({options.folder.name: options.micro_batch}),
+    )
+    winner = promote(twice, threads=1).trial
+    assert seen["trial-00001-seed-1"] == 7
+    assert seen["trial-00000-seed-1"] is None
+    assert seen["promotion"] == (7 if winner == 1 else None)
+
+
+def test_over_folds_every_fold_validates_but_the_test_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty_store(tmp_path / "studies")
+    study = make_study(
+        tmp_path,
+        epochs=1,
+        references="constant",
+        reruns="top_k: 2\n  seeds: 1\n  folds: true",
+        folds=True,
+    )
+    fit = networks_module.fit
+    validated: dict[str, set[int]] = {}
+
+    def seen(config: Any, data: Any, options: Any, on_epoch: Any) -> Any:
+        assert not set(data.split.test) & {*data.training_ids, *data.validation_ids}
+        folds = {int(name[1:]) % 4 for name in data.validation_ids}
+        validated[options.folder.name] = folds
+        return fit(config, data, options, on_epoch)
+
+    monkeypatch.setattr(networks_module, "fit", seen)
+    choice = promote(study, threads=1).choice
+    assert choice is not None
+    assert choice.folds == (1, 2, 3)
+    for fold in choice.folds:
+        assert validated[f"trial-00001-seed-1-fold-{fold}"] == {fold}
+    assert len(reruns(study)) == 2 * 3
+    # 12 crystals beside the test set, 4 in each fold: 4 validate, 8 are trained on.
+    events = [entry.event for entry in read_journal(study.journal)]
+    (plan,) = (e for e in events if isinstance(e, PromotionReruns))
+    assert plan.overlap == pytest.approx(0.5)
+    assert (
+        "each over folds 1, 2, 3 (6 trainings)"
+        in (study.promotion / "table.md").read_text()
+    )
