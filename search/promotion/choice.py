@@ -21,6 +21,7 @@ from search.promotion.comparison import Comparison, compare
 from search.promotion.contenders import Choice, Contender, Optimism, cheapest
 from search.promotion.optimism import expected_optimism
 from search.promotion.ranking import ranked
+from search.trial.outcome import Outcome
 
 
 def choose(state: StudyState) -> Choice:
@@ -185,7 +186,7 @@ def _optimism(
     result: _Results, comparison: Comparison, state: StudyState
 ) -> Optimism | None:
     values = [v for v in result.at_rung if v is not None]
-    if len(values) < len(result.at_rung):
+    if len(values) < len(result.at_rung) or _at_lower_level(result, state):
         return None
     mean = sum(values) / len(values)
     epoch = result.candidate.epoch
@@ -199,6 +200,16 @@ def _optimism(
         compared=len(compared),
         noise=noise,
     )
+
+
+def _at_lower_level(result: _Results, state: StudyState) -> bool:
+    """Return whether the search compared a trial on less than the reruns had.
+
+    An incomplete trial with all epochs of a rerun had them at a lower level of the
+    study's fidelity: on part of the structures, or with smaller supercells.
+    """
+    complete = state.trials[result.candidate.trial].outcome is Outcome.COMPLETED
+    return not complete and result.candidate.epoch >= result.reruns[0].epochs
 
 
 def _among_failed(plan: PromotionReruns, failed: list[_Results]) -> Choice:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -97,8 +98,12 @@ def save_search(found: Search, job: Job, folder: Path) -> None:
     partial.replace(folder / job.file)
 
 
+@lru_cache(maxsize=1)
 def code_digest() -> str:
-    """Return the SHA-256 of the searchers' sources and of this file's."""
+    """Return the SHA-256 of the searchers' sources and of this file's.
+
+    Once per process, which runs the code that it has read, whatever changes on disk.
+    """
     folder = Path(searchers.__file__).parent
     files = [*sorted(folder.glob("*.py")), Path(__file__)]
     digest = hashlib.sha256()

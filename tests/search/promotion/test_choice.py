@@ -164,6 +164,13 @@ def test_the_optimism_of_a_trial_compared_at_a_rung_is_that_of_the_rung() -> Non
     assert choice.optimism.measured == pytest.approx(0.05)
 
 
+def test_a_trial_compared_on_part_of_the_structures_has_no_optimism() -> None:
+    state = rerun_state([0.20, 0.21], {0: [0.10, 0.10], 1: [0.50, 0.52]})
+    trials = tuple(trial(n, {9: v}, None) for n, v in enumerate((0.20, 0.21)))
+    assert choose(state).optimism is not None
+    assert choose(replace(state, trials=trials)).optimism is None
+
+
 def test_a_journal_without_all_of_its_reruns_gives_no_choice() -> None:
     state = rerun_state([0.1, 0.2], {0: [0.5, 0.4], 1: [0.3, 0.45]})
     short = replace(state, promotion=state.promotion[:-1])
