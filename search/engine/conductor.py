@@ -185,7 +185,10 @@ class Conductor:
     @property
     def is_out_of_time(self) -> bool:
         """Whether wall clock or GPU-hours are used up, so that workers are ended."""
-        return time_is_up(self._rules.budget, self.spent) is not None
+        budget = self._rules.budget
+        if budget.seconds is None and budget.gpu_seconds is None:
+            return False
+        return time_is_up(budget, self.spent) is not None
 
     @property
     def end_reason(self) -> EndReason:

@@ -141,12 +141,14 @@ class Asha:
 
 def _ranked(records: Sequence[TrialRecord], rung: int) -> list[TrialRecord]:
     """Return the trials with a finite objective at `rung`, best first."""
+    # Numbers differ, so that no two records are ever compared. Few trials reach a deep
+    # rung, and this is asked of every rung after every segment: the membership first.
     reached = [
         (record.rung_values[rung], record.number, record)
         for record in records
-        if math.isfinite(record.rung_values.get(rung, math.nan))
+        if rung in record.rung_values and math.isfinite(record.rung_values[rung])
     ]
-    return [record for _, _, record in sorted(reached, key=lambda entry: entry[:2])]
+    return [record for _, _, record in sorted(reached)]
 
 
 def _failed(record: TrialRecord) -> bool:
