@@ -18,7 +18,7 @@ from search.trial.messages import (
 from search.trial.outcome import Outcome
 from search.trial.payload import SegmentPayload
 from sitenet_core.config.machine import oom_kills
-from sitenet_core.errors import ConfigError
+from sitenet_core.errors import ConfigError, InfrastructureError
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,9 @@ class Desk:
     """Raises ConfigError for a configuration that its family refuses."""
     kills: MemoryKills = field(default_factory=MemoryKills)
     """Tells whether a worker of this machine was killed for its memory."""
+    error: InfrastructureError | None = None
+    """What ended the session; the back end may wrap what it is told in words of its
+    own."""
     _segments: dict[str, Segment] = field(default_factory=dict)
     _tidied: dict[int, tuple[object, ...]] = field(default_factory=dict)
     """Trial → the state in which its checkpoints were looked at last."""
@@ -147,10 +150,21 @@ class Desk:
             self._tidied[record.number] = state
 
     def _failed(self, segment: Segment, failure: FailedMessage) -> None:
+        """Journal a failure; one that is no trial's fault ends the session.
+
+        Raises:
+            InfrastructureError: if the worker found the disk full. Every other trial
+                would find it full too; this one goes on in the next session.
+        """
         traceback = self._relative(failure.traceback)
         self.conductor.failed(
             segment, failure.model_copy(update={"traceback": traceback})
         )
+        if failure.outcome is Outcome.CANCELLED:
+            raise InfrastructureError(
+                f"trial {segment.trial} could not write its files ({failure.message}); "
+                "nothing that was finished is lost: make room, then go on with --resume"
+            )
 
     def _relative(self, path: str | None) -> str | None:
         if path is None or not Path(path).is_relative_to(self.folder):

@@ -52,6 +52,8 @@ def run_on_ray(desk: Desk, run: RayRun, stop: StopRequest) -> EndReason:
     except Stopped:
         return EndReason.INTERRUPTED if stop.is_set else desk.conductor.end_reason
     except TuneError as error:
+        if desk.error is not None:
+            raise desk.error from None
         raise InfrastructureError(
             f"Ray Tune failed: {error}; finished trials are in the journal, go on with "
             "--resume"

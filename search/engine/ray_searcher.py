@@ -1,6 +1,7 @@
 """Ray Tune's view of a study: a searcher that hands out segments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -12,6 +13,7 @@ from search.engine.desk import Desk
 from search.engine.segment import Answer
 from search.trial.payload import SegmentPayload
 from search.trial.segment import run_segment
+from sitenet_core.errors import InfrastructureError
 
 SEGMENT = "segment"
 MESSAGE = "sitenet"
@@ -40,7 +42,8 @@ class SegmentSearcher(RaySearcher):  # type: ignore[misc] # Ray has no types
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next segment, None to be asked again, or the word for the end."""
         self._check()
-        answer = self._desk.next(trial_id)
+        with self._noted():
+            answer = self._desk.next(trial_id)
         if answer is Answer.WAIT:
             return None
         if isinstance(answer, Answer):
@@ -49,7 +52,17 @@ class SegmentSearcher(RaySearcher):  # type: ignore[misc] # Ray has no types
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass a message of a worker on; it is in the journal when this returns."""
-        self._desk.receive(trial_id, result[MESSAGE])
+        with self._noted():
+            self._desk.receive(trial_id, result[MESSAGE])
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Keep an error of journal or disk as it is: Ray makes a traceback of it."""
+        try:
+            yield
+        except InfrastructureError as error:
+            self._desk.error = error
+            raise
 
     def on_trial_complete(
         self,
@@ -58,7 +71,8 @@ class SegmentSearcher(RaySearcher):  # type: ignore[misc] # Ray has no types
         error: bool = False,  # noqa: ARG002, FBT001, FBT002 - Ray's signature
     ) -> None:
         """Note that Ray is done with a segment, whichever way."""
-        self._desk.ended(trial_id)
+        with self._noted():
+            self._desk.ended(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the journal is the state."""

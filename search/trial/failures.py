@@ -1,6 +1,8 @@
 """Turns what went wrong in a worker into the outcome that the journal records."""
 
+import errno
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -29,12 +31,33 @@ _OUTCOMES: tuple[tuple[type[BaseException], Outcome], ...] = (
 )
 
 
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+
+
 def outcome_of(error: BaseException) -> Outcome:
-    """Return what a trial that raised `error` is called."""
+    """Return what a trial that raised `error` is called.
+
+    `cancelled` where the disk is what failed: the configuration is not to blame, and
+    the trial goes on once there is room.
+    """
+    if _is_of_the_disk(error):
+        return Outcome.CANCELLED
     for kind, outcome in _OUTCOMES:
         if isinstance(error, kind):
             return outcome
     return Outcome.FAILED_EXCEPTION
+
+
+def _is_of_the_disk(error: BaseException | None) -> bool:
+    """Return whether a full or read-only disk is behind `error`.
+
+    What writes a checkpoint may raise an error of its own while it handles that one.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def spoils_the_worker(error: BaseException) -> bool:
@@ -47,9 +70,13 @@ def spoils_the_worker(error: BaseException) -> bool:
 
 
 def record_failure(folder: Path, error: BaseException) -> FailedMessage:
-    """Write the traceback of `error` and return the failure; also as a file."""
+    """Write the traceback of `error` and return the failure; also as a file.
+
+    On a full disk the files may be missing; the failure is returned all the same.
+    """
     text = "".join(traceback.format_exception(error))
-    (folder / TRACEBACK_FILE).write_text(text, encoding="utf-8")
+    with suppress(OSError):
+        (folder / TRACEBACK_FILE).write_text(text, encoding="utf-8")
     message = str(error).strip() or type(error).__name__
     if outcome_of(error) is Outcome.FAILED_EXCEPTION:
         message = f"{type(error).__name__}: {message}"
@@ -60,7 +87,8 @@ def record_failure(folder: Path, error: BaseException) -> FailedMessage:
         micro_batch=getattr(error, "micro_batch", None),
         smallest=getattr(error, "smallest", False),
     )
-    write_failure(folder, failure)
+    with suppress(OSError):
+        write_failure(folder, failure)
     return failure
 
 

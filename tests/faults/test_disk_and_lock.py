@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import torch
 from support.conducted_study import Bench
 from support.fault_checks import (
     check_after_fault,
@@ -36,6 +37,8 @@ from search.journal import (
 )
 from search.study.lock import lock_owner, study_lock
 from search.tracking.views import study_view
+from search.trial.failures import outcome_of
+from search.trial.outcome import Outcome
 from sitenet_core.errors import InfrastructureError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +102,32 @@ def test_what_could_not_be_synced_does_not_count(
     assert len(journal.entries) == 1
     journal.append(epoch(2))
     assert [e.event for e in read_journal(journal.path)][1:] == [epoch(2)]
+
+
+def test_a_worker_that_finds_the_disk_full_ends_the_session_and_not_its_trial(
+    tmp_path: Path,
+) -> None:
+    expected = bench(tmp_path / "whole").session()
+    study = bench(tmp_path / "full")
+    plan = {"1": {"do": "disk", "epoch": 1}}
+    (study.folder / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(InfrastructureError, match=r"trial 1 could not write .*resume"):
+        study.session()
+    (study.folder / "plan.json").unlink()
+    assert essence(study.session()) == essence(expected), "no configuration is blamed"
+
+
+def test_a_checkpoint_that_did_not_fit_is_no_fault_of_the_configuration(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "last.ckpt"
+    with (
+        largest_file(20_000),
+        pytest.raises(RuntimeError) as caught,
+        path.open("wb") as f,
+    ):
+        torch.save({"weights": torch.zeros(50_000)}, f)
+    assert outcome_of(caught.value) is Outcome.CANCELLED
 
 
 def epoch(number: int) -> EpochDone:

@@ -4,6 +4,7 @@ What goes wrong is planned in `plan.json` of the study folder, so that a worker 
 another process finds it: trial number → {do, epoch, attempts, fits, smallest}.
 """
 
+import errno
 import json
 import logging
 import os
@@ -100,6 +101,8 @@ def _misbehave(plan: dict[str, Any], micro_batch: int | None) -> None:
     if what == "oom":
         smallest = micro_batch is not None and micro_batch <= plan.get("smallest", 1)
         raise OutOfMemoryError("no memory left", micro_batch, smallest=smallest)
+    if what == "disk":
+        raise OSError(errno.ENOSPC, "No space left on device")
     if what == "data":
         raise DataError("the store is damaged")
     if what == "kill":
