@@ -32,7 +32,7 @@ def write_report(setup: Setup, out: Path) -> None:
     rows = [m.row() for m in measures(setup, medians, full)]
     facts = medians.last(step_name("ours", SHIPPED, max(setup.limits), setup.sites))
     text = _TEXT.format(
-        machine=f"{content['hardware']['processor']}, {content['hardware']['gpu']}",
+        machine=", ".join(filter(None, map(content["hardware"].get, _HARDWARE))),
         commits=", ".join(commit[:10] for commit in content["commits"]),
         facts=", ".join(f"{k} {v}" for k, v in facts.items() if k.startswith("n_")),
         growth=LARGEST_GROWTH,
@@ -99,6 +99,7 @@ def _epoch(setup: Setup, medians: Medians) -> str:
     return "\n".join(lines)
 
 
+_HARDWARE = ("processor", "gpu")
 _TEXT = """# The model core, measured
 
 Written by `run.py` from `results.json`; `manifest.json` says at which commit, on what
