@@ -49,36 +49,57 @@ class Spent:
             elapsed: seconds since the open session started, for a display or a driver;
                 None counts up to the last event.
         """
-        details = state.details
-        repeated = sum(d.repeated_epochs for d in details.values())
-        current = state.search_seconds.get(state.session, 0.0)
         if elapsed is None or not state.session_open:
-            elapsed = current
-        running = [details[t.number] for t in state.trials if t.running]
-        gpus = sum(d.gpus * max(elapsed - d.began, 0.0) for d in running)
+            elapsed = state.search_seconds.get(state.session, 0.0)
         return cls(
             trials=len(state.trials),
-            epochs=repeated + sum(t.last_epoch for t in state.trials),
-            committed_epochs=repeated + sum(t.committed_epoch for t in state.trials),
-            seconds=state.seconds - current + elapsed,
-            gpu_seconds=state.gpu_seconds + gpus,
+            epochs=_repeated(state) + sum(t.last_epoch for t in state.trials),
+            committed_epochs=_committed(state),
+            seconds=_seconds(state, elapsed),
+            gpu_seconds=_gpu_seconds(state, elapsed),
         )
 
 
-def time_is_up(budget: Budget, spent: Spent) -> EndReason | None:
-    """Return which limit of time is used up, if one is."""
-    if budget.seconds is not None and spent.seconds >= budget.seconds:
+def time_is_up(budget: Budget, state: StudyState, elapsed: float) -> EndReason | None:
+    """Return which limit of time is used up, if one is.
+
+    Args:
+        budget: of the study.
+        state: with a session that searches.
+        elapsed: seconds since that session started.
+    """
+    if budget.seconds is not None and _seconds(state, elapsed) >= budget.seconds:
         return EndReason.WALL_CLOCK
-    if budget.gpu_seconds is not None and spent.gpu_seconds >= budget.gpu_seconds:
+    limit = budget.gpu_seconds
+    if limit is not None and _gpu_seconds(state, elapsed) >= limit:
         return EndReason.GPU_HOURS
     return None
 
 
-def may_create(budget: Budget, spent: Spent) -> bool:
+def may_create(budget: Budget, state: StudyState) -> bool:
     """Return whether one more trial may be created."""
-    return budget.trials is None or spent.trials < budget.trials
+    return budget.trials is None or len(state.trials) < budget.trials
 
 
-def epochs_are_up(budget: Budget, spent: Spent) -> bool:
+def epochs_are_up(budget: Budget, state: StudyState) -> bool:
     """Return whether every epoch of the budget is trained or handed out."""
-    return budget.epochs is not None and spent.committed_epochs >= budget.epochs
+    return budget.epochs is not None and _committed(state) >= budget.epochs
+
+
+def _seconds(state: StudyState, elapsed: float) -> float:
+    current = state.search_seconds.get(state.session, 0.0)
+    return state.seconds - current + elapsed
+
+
+def _gpu_seconds(state: StudyState, elapsed: float) -> float:
+    running = [state.details[t.number] for t in state.trials if t.running]
+    used = sum(d.gpus * max(elapsed - d.began, 0.0) for d in running)
+    return state.gpu_seconds + used
+
+
+def _committed(state: StudyState) -> int:
+    return _repeated(state) + sum(t.committed_epoch for t in state.trials)
+
+
+def _repeated(state: StudyState) -> int:
+    return sum(d.repeated_epochs for d in state.details.values())

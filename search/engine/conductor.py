@@ -118,7 +118,11 @@ class Conductor:
     @property
     def spent(self) -> Spent:
         """What the study has used of its budget up to now."""
-        return Spent.of(self._state, self._monotonic() - self._began)
+        return Spent.of(self._state, self._elapsed)
+
+    @property
+    def _elapsed(self) -> float:
+        return self._monotonic() - self._began
 
     @property
     def running(self) -> list[TrialRecord]:
@@ -157,15 +161,14 @@ class Conductor:
 
     def ask(self) -> Segment | Answer:
         """Return the next segment, journalled as started, or why there is none."""
-        spent = self.spent
-        if time_is_up(self._rules.budget, spent):
+        if self.is_out_of_time:
             return Answer.DONE
         if len(self.running) >= self._rules.concurrent:
             return Answer.WAIT
         unclosed = self._unclosed()
         if unclosed is not None:
             return self._start(unclosed, unclosed.last_epoch)
-        decision = self._decision(spent)
+        decision = self._decision()
         if isinstance(decision, Continue):
             record = self._state.trials[decision.trial]
             return self._start(record, decision.until_epoch)
@@ -173,29 +176,26 @@ class Conductor:
             return self._start(self._create(), decision.until_epoch)
         return Answer.WAIT if self.running else Answer.DONE
 
-    def _decision(self, spent: Spent) -> Decision:
+    def _decision(self) -> Decision:
         """Return what runs next; a segment that was handed out once always goes on."""
         scheduler, budget = self._engine.scheduler, self._rules.budget
-        if epochs_are_up(budget, spent):
+        if epochs_are_up(budget, self._state):
             return continue_interrupted(self._state.trials, scheduler.rungs[0])
         return scheduler.next_segment(
-            self._state.trials, may_create=may_create(budget, spent)
+            self._state.trials, may_create=may_create(budget, self._state)
         )
 
     @property
     def is_out_of_time(self) -> bool:
         """Whether wall clock or GPU-hours are used up, so that workers are ended."""
-        budget = self._rules.budget
-        if budget.seconds is None and budget.gpu_seconds is None:
-            return False
-        return time_is_up(budget, self.spent) is not None
+        return time_is_up(self._rules.budget, self._state, self._elapsed) is not None
 
     @property
     def end_reason(self) -> EndReason:
         """Which budget is used up, when there is nothing to start any more."""
-        budget, spent = self._rules.budget, self.spent
-        used_up = EndReason.EPOCHS if epochs_are_up(budget, spent) else EndReason.TRIALS
-        return time_is_up(budget, spent) or used_up
+        budget, state = self._rules.budget, self._state
+        used_up = EndReason.EPOCHS if epochs_are_up(budget, state) else EndReason.TRIALS
+        return time_is_up(budget, state, self._elapsed) or used_up
 
     def epoch_done(
         self, segment: Segment, epoch: int, metrics: Metrics, checkpoint: str | None
@@ -381,10 +381,12 @@ class Conductor:
         """Say which checkpoints nothing will go on from; the files go after that."""
         trials, rules = self._state.trials, self._rules
         given_up = set(self._engine.scheduler.without_prospect(trials, rules.trials))
-        # The next level of their fidelity starts from nothing.
-        given_up |= {
-            t.number for t in trials if t.waiting and t.last_epoch in rules.anew_after
-        }
+        if rules.anew_after:
+            # The next level of their fidelity starts from nothing.
+            ended = rules.anew_after
+            given_up |= {
+                t.number for t in trials if t.waiting and t.last_epoch in ended
+            }
         for number in sorted(given_up):
             if trials[number].last_checkpoint is not None:
                 self._append(CheckpointGivenUp(trial=number))

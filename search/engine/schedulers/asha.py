@@ -47,6 +47,11 @@ def geometric_rungs(min_epochs: int, eta: int, epochs: int) -> tuple[int, ...]:
     return (*rungs, epochs)
 
 
+LEAST_TRIALS = 100
+"""In a smaller study every waiting trial keeps its checkpoint: there is little to gain,
+and places change."""
+
+
 @dataclass(frozen=True)
 class Asha:
     """Promotion-type successive halving over the epochs of a trial.
@@ -101,14 +106,21 @@ class Asha:
         down. In a study of at most `m` trials none beyond place `m // eta` of the first
         rung is promoted, `m // eta²` of the second, and so on. Here `m` is twice the
         trials of the budget or, where there are more or there is no such limit, twice
-        the trials so far. The best of a rung is never without a prospect.
+        the trials so far, and never below LEAST_TRIALS. The best of a rung is never
+        without a prospect.
         """
-        most = 2 * max(trials or 0, len(records))
+        most = max(2 * (trials or 0), 2 * len(records), LEAST_TRIALS)
         found: list[int] = []
         for rung in self.rungs[:-1]:
-            ranked = [r for r in _ranked(records, rung) if not _failed(r)]
-            places = max(1, max(most, len(ranked)) // self.eta)
-            found += [r.number for r in ranked[places:] if _waits_at(r, rung)]
+            sound = [entry for entry in _at(records, rung) if not _failed(entry[2])]
+            places = max(1, max(most, len(sound)) // self.eta)
+            if len(sound) > places:
+                last = sorted(entry[:2] for entry in sound)[places - 1]
+                found += [
+                    entry[1]
+                    for entry in sound
+                    if entry[:2] > last and _waits_at(entry[2], rung)
+                ]
             most = places
         return tuple(found)
 
@@ -119,36 +131,46 @@ class Asha:
     def _promotion(self, records: Sequence[TrialRecord]) -> Continue | None:
         pairs = list(zip(self.rungs, self.rungs[1:], strict=False))
         for rung, following in reversed(pairs):
-            ranked = _ranked(records, rung)
-            for record in ranked[: len(ranked) // self.eta]:
-                if _waits_at(record, rung):
-                    return Continue(record.number, following)
+            there = _at(records, rung)
+            best = _best_waiting(there, rung)
+            if best is None:
+                continue
+            better = sum(entry[:2] < best for entry in there)
+            if better < len(there) // self.eta:
+                return Continue(best[1], following)
         return None
 
     def _last_promotion(self, records: Sequence[TrialRecord]) -> Continue | None:
         if any(record.running for record in records):
             return None
-        if _ranked(records, self.epochs):
+        if _at(records, self.epochs):
             return None
         for rung, following in reversed(
             list(zip(self.rungs, self.rungs[1:], strict=False))
         ):
-            for record in _ranked(records, rung):
-                if _waits_at(record, rung):
-                    return Continue(record.number, following)
+            best = _best_waiting(_at(records, rung), rung)
+            if best is not None:
+                return Continue(best[1], following)
         return None
 
 
-def _ranked(records: Sequence[TrialRecord], rung: int) -> list[TrialRecord]:
-    """Return the trials with a finite objective at `rung`, best first."""
-    # Numbers differ, so that no two records are ever compared. Few trials reach a deep
-    # rung, and this is asked of every rung after every segment: the membership first.
-    reached = [
+_Entry = tuple[float, int, TrialRecord]
+"""Objective at a rung, number, record: in the order of the first two, best first."""
+
+
+def _at(records: Sequence[TrialRecord], rung: int) -> list[_Entry]:
+    """Return the trials with a finite objective at `rung`, in order of number."""
+    return [
         (record.rung_values[rung], record.number, record)
         for record in records
         if rung in record.rung_values and math.isfinite(record.rung_values[rung])
     ]
-    return [record for _, _, record in sorted(reached)]
+
+
+def _best_waiting(there: Sequence[_Entry], rung: int) -> tuple[float, int] | None:
+    """Return objective and number of the best trial that waits; None without any."""
+    waiting = [entry[:2] for entry in there if _waits_at(entry[2], rung)]
+    return min(waiting, default=None)
 
 
 def _failed(record: TrialRecord) -> bool:

@@ -11,7 +11,7 @@ from support.simulated_study import square
 
 from search.engine.budget import Spent
 from search.engine.disk import remove_checkpoints
-from search.engine.schedulers import Asha, FullTraining, Scheduler, StoppingAsha
+from search.engine.schedulers import Asha, FullTraining, Scheduler, StoppingAsha, asha
 from search.journal import CheckpointGivenUp, StudyState, TrialRecord, read_journal
 from search.trial.outcome import Outcome
 
@@ -21,8 +21,12 @@ SCHEDULERS = [ASHA, StoppingAsha(epochs=9, min_epochs=1, eta=3), FullTraining(4)
 
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the disk: here drivers die by an exception, which loses no cached write."""
+    """Spare the disk: here drivers die by an exception, which loses no cached write.
+
+    Small studies stand for large ones.
+    """
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+    monkeypatch.setattr(asha, "LEAST_TRIALS", 0)
 
 
 def on_disk(folder: Path) -> set[str]:

@@ -17,6 +17,7 @@ from search.engine.schedulers import (
     NewTrial,
     Scheduler,
     StoppingAsha,
+    asha,
     make_scheduler,
 )
 from search.engine.searchers import make_searcher
@@ -184,6 +185,20 @@ def test_a_small_study_still_ends_with_a_full_trial() -> None:
 # Who keeps a checkpoint --------------------------------------------------------------
 
 
+@pytest.fixture
+def any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let small studies stand for large ones."""
+    monkeypatch.setattr(asha, "LEAST_TRIALS", 0)
+
+
+def test_in_a_small_study_every_waiting_trial_has_a_prospect() -> None:
+    records = at(*[(0.01 * k,) for k in range(51)])
+    assert ASHA.without_prospect(records[:33], None) == ()
+    assert ASHA.without_prospect(records[:34], None) == (33,)
+    assert ASHA.without_prospect(records[:40], 60) == ()
+
+
+@pytest.mark.usefixtures("any_size")
 def test_who_would_not_be_promoted_in_a_study_twice_as_large_has_no_prospect() -> None:
     records = at(*[(0.1 * k,) for k in range(1, 10)])
     # Twice nine trials have six places beyond the first rung, twice 27 have eighteen.
@@ -193,6 +208,7 @@ def test_who_would_not_be_promoted_in_a_study_twice_as_large_has_no_prospect() -
     assert ASHA.without_prospect(records, 5) == (6, 7, 8), "there are nine already"
 
 
+@pytest.mark.usefixtures("any_size")
 def test_the_best_of_a_rung_and_those_that_run_are_never_without_prospect() -> None:
     assert ASHA.without_prospect(at((0.5,)), 1) == ()
     records = at((0.1, 0.1), (0.2, 0.2), (0.3,))
@@ -201,6 +217,7 @@ def test_the_best_of_a_rung_and_those_that_run_are_never_without_prospect() -> N
     assert ASHA.without_prospect(records, 3) == (2,)
 
 
+@pytest.mark.usefixtures("any_size")
 def test_a_failed_trial_takes_nobody_elses_place() -> None:
     records = at((0.1,), (0.2,), (0.3,))
     assert ASHA.without_prospect(records, 3) == (2,)
@@ -210,8 +227,8 @@ def test_a_failed_trial_takes_nobody_elses_place() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(
-    values=st.lists(st.floats(0, 1), min_size=1, max_size=60),
-    trials=st.integers(30, 60),
+    values=st.lists(st.floats(0, 1), min_size=1, max_size=160),
+    trials=st.integers(30, 160),
     eta=st.integers(2, 4),
 )
 def test_whoever_is_without_prospect_is_not_promoted_within_the_budget(
@@ -226,7 +243,7 @@ def test_whoever_is_without_prospect_is_not_promoted_within_the_budget(
         promoted = scheduler.next_segment(records)
         assert not isinstance(promoted, Continue) or promoted.trial not in gone
     keeping = len(values[:trials]) - len(gone)
-    assert keeping <= max(1, 2 * trials // eta)
+    assert keeping <= max(asha.LEAST_TRIALS, 2 * trials) // eta
 
 
 # ASHA by stopping, by hand -----------------------------------------------------------
