@@ -1,6 +1,7 @@
 """Searchers keep their contract; TPE learns from one rung and active keys alone."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,9 @@ from support.searcher_contract import (
     SearcherContract,
     history_of,
 )
-from support.simulated_study import finished, square, toy_space
+from support.simulated_study import SimulatedStudy, finished, square, toy_space
 
+from search.engine.schedulers import FullTraining
 from search.engine.searchers import (
     SEARCHERS,
     Earlier,
@@ -27,9 +29,10 @@ from search.engine.searchers.hyperopt_tpe import (
     compile_space,
 )
 from search.engine.searchers.proposal import MAX_REPLACEMENTS
-from search.engine.searchers.told import MAX_TOLD, Told, modelled_rung, tell
+from search.engine.searchers.protocol import NO_EARLIER
+from search.engine.searchers.told import MAX_TOLD, modelled_rung, tell
 from search.journal.records import TrialRecord
-from search.space import load_space
+from search.space import Space, Value, load_space
 from search.trial.outcome import Outcome
 from sitenet_core.errors import ConfigError
 
@@ -154,12 +157,11 @@ def test_a_long_history_is_cut_to_the_best_and_the_newest() -> None:
 def test_a_trial_lists_no_value_for_an_inactive_parameter() -> None:
     """A value listed there would enter the density of the parameter."""
     flat = {"depth": 0, "width": None, "rate": 1e-3, "kind": 1}
-    misc = _document(CONDITIONAL, Told(finished(7, flat, 0.5), 0.5))["misc"]
+    misc = _document(CONDITIONAL, 7, flat, 0.5)["misc"]
     assert misc["vals"] == {"depth": [0.0], "width": [], "rate": [1e-3], "kind": [4]}
     assert misc["idxs"] == {"depth": [7], "width": [], "rate": [7], "kind": [7]}
-    misc = _document(
-        CONDITIONAL, Told(finished(7, flat | {"depth": 1, "width": 40}, 0.5), 0.5)
-    )["misc"]
+    wide = flat | {"depth": 1, "width": 40}
+    misc = _document(CONDITIONAL, 7, wide, 0.5)["misc"]
     assert misc["vals"]["width"] == [40.0]
 
 
@@ -205,6 +207,40 @@ def test_startup_trials_are_random_whatever_the_history() -> None:
     assert searcher.propose(space, history, trial=20, seed=4) != other.propose(
         space, [], trial=20, seed=4
     )
+
+
+@pytest.mark.parametrize("name", ["hyperopt", "gaussian"])
+def test_the_border_of_what_is_allowed_is_searched_and_not_left_to_chance(
+    name: str,
+) -> None:
+    """The best allowed point lies on a constraint; beyond it the objective falls."""
+    space = square(constraints=("x + y <= 1",))
+    searcher = make_searcher(name, startup_trials=15)
+    asked: list[bool] = []
+
+    class Watched:
+        def propose(
+            self,
+            space: Space,
+            history: Sequence[TrialRecord],
+            *,
+            trial: int,
+            seed: int,
+            earlier: Earlier = NO_EARLIER,
+        ) -> dict[str, Value]:
+            flat = searcher.propose(
+                space, history, trial=trial, seed=seed, earlier=earlier
+            )
+            asked.append(space.allows(flat))
+            return flat
+
+    def bowl(flat: Mapping[str, Value], _epoch: int) -> float:
+        return sum((float(str(flat[axis])) - 0.6) ** 2 for axis in "xy")
+
+    study = SimulatedStudy(space, bowl, Watched(), FullTraining(9))
+    records = study.run(trials=40)
+    assert sum(asked) >= 0.9 * len(asked)
+    assert min(r.rung_values[9] for r in records) < 0.03
 
 
 def test_another_space_is_compiled_anew_by_the_same_searcher() -> None:
