@@ -158,6 +158,14 @@ def test_a_cached_result_is_the_result_and_that_of_other_code_is_not_used(
     assert load_result(job, tmp_path) is None
 
 
+def test_the_same_seed_draws_differently_for_every_task(tmp_path: Path) -> None:
+    left, right = (Job("random", task, 0) for task in Bowls().tasks)
+    assert left.study_seed != right.study_seed
+    assert left.study_seed == Job("optuna", "left", 0, workers=4).study_seed
+    found = run_job(left, Bowls(), tmp_path).regrets
+    assert found == run_job(left, Bowls(), tmp_path).regrets
+
+
 def test_only_code_that_does_something_is_a_part_of_the_fingerprint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

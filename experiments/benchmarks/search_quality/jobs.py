@@ -2,6 +2,7 @@
 
 import json
 import time
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,14 @@ class Job:
         words += ["warm"] * self.warm
         return "-".join(words)
 
+    @property
+    def study_seed(self) -> int:
+        """Seed of the search, another one for every task.
+
+        One seed for all tasks would let a lucky first draw count once per task.
+        """
+        return zlib.crc32(f"{self.task} {self.seed}".encode()) >> 1
+
     def path(self, folder: Path) -> Path:
         """Return where the result is kept."""
         return folder / self.variant / f"{self.task}-{self.seed}.json"
@@ -69,7 +78,7 @@ def fingerprint(job: Job) -> str:
     found = method.fingerprint
     if job.warm and isinstance(method, EngineMethod):
         found = warm_fingerprint(method)
-    return f"{found}-{job.trainings}"
+    return f"{found}-{job.study_seed}-{job.trainings}"
 
 
 def run_job(job: Job, suite: Suite, folder: Path) -> Result:
@@ -100,11 +109,13 @@ def _trace(job: Job, problem: Problem, earlier: Earlier) -> Trace:
     method, epochs = METHODS[job.method], job.trainings * problem.epochs
     if isinstance(method, EngineMethod):
         engine = method.engine(problem, earlier)
-        simulation = Simulation(problem, engine, seed=job.seed, workers=job.workers)
+        simulation = Simulation(
+            problem, engine, seed=job.study_seed, workers=job.workers
+        )
         return simulation.run(epochs)[0]
     if job.workers > 1 or job.warm:
         raise ConfigError(f"{job.method} is measured cold and with one worker only")
-    return method.run(problem, job.seed, epochs)
+    return method.run(problem, job.study_seed, epochs)
 
 
 def load_result(job: Job, folder: Path) -> Result | None:
