@@ -115,7 +115,7 @@ def test_a_heavy_library_is_imported_only_where_it_belongs(path: Path) -> None:
 def test_models_import_torch_their_config_and_nothing_else(path: Path) -> None:
     allowed = ("torch", "sitenet_core.models", "sitenet_core.config.strict", "pydantic")
     standard = ("typing", "collections", "dataclasses", "math", "enum")
-    standard += ("itertools", "functools", "concurrent.futures", "os")
+    standard += ("itertools", "functools", "concurrent.futures", "os", "threading")
     if path.name == "kernels.py":
         allowed += ("numba", "numpy")
     for name in imports(path, at_runtime=True):
