@@ -45,6 +45,7 @@ from search.journal import (
 )
 from search.journal.events import Metrics
 from search.space import FlatConfiguration, Space
+from search.trial.failures import INFEASIBLE
 from search.trial.messages import FailedMessage
 from search.trial.outcome import Outcome
 
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 PlanMemory = Callable[[FlatConfiguration, int | None], "MemoryPlan | None"]
 """(configuration, largest micro-batch that it may have) → how a trial is divided; None
 where nothing is known of that."""
-INFEASIBLE = "infeasible: does not fit with one crystal at a time"
 
 
 @dataclass(frozen=True)

@@ -257,6 +257,20 @@ class PromotionStarted(Event):
     """Of the study's section `promotion`, which is fixed from here on."""
 
 
+class PromotionDivided(Event):
+    """How a long training or a rerun is divided from here on."""
+
+    event: ClassVar[str] = "promotion_divided"
+    model: str
+    """As in `PromotionEpoch`."""
+    micro_batch: int | None = None
+    """As in `SegmentStarted`."""
+    predicted_bytes: int | None = None
+    memory_bytes: int | None = None
+    message: str = ""
+    """How memory ran out before it was halved; empty at the beginning."""
+
+
 class PromotionEpoch(Event):
     """An epoch of a long training ended and its checkpoint is on disk."""
 
@@ -325,6 +339,7 @@ _EVENTS: tuple[type[Event], ...] = (
     PromotionReruns,
     PromotionRerun,
     PromotionStarted,
+    PromotionDivided,
     PromotionEpoch,
     PromotionTrained,
     PromotionFailed,

@@ -12,6 +12,7 @@ from search.journal.events import (
     EpochDone,
     Event,
     Metrics,
+    PromotionDivided,
     PromotionEpoch,
     PromotionFailed,
     PromotionRegistered,
@@ -44,6 +45,7 @@ Promotion = (
     PromotionReruns
     | PromotionRerun
     | PromotionStarted
+    | PromotionDivided
     | PromotionEpoch
     | PromotionTrained
     | PromotionFailed

@@ -10,6 +10,7 @@ from search.engine.tracking_thread import INTERRUPTED_TIMEOUT, TrackingThread
 from search.journal import Event, Journal, SessionEnded, SessionStarted, StudyState
 from search.journal.events import (
     Metrics,
+    PromotionDivided,
     PromotionEpoch,
     PromotionFailed,
     PromotionRegistered,
@@ -77,6 +78,12 @@ class Ledger:
             for e in events
             if isinstance(e, PromotionEpoch) and e.model == model
         }
+
+    def division(self, model: str) -> PromotionDivided | None:
+        """Return how a training is divided now; None before it has begun."""
+        events = reversed(self.state.promotion)
+        found = (e for e in events if isinstance(e, PromotionDivided))
+        return next((e for e in found if e.model == model), None)
 
     def seconds(self, model: str) -> float | None:
         """Return the training time of all epochs, None for what is no network."""

@@ -8,11 +8,13 @@ from rich.console import Console
 
 from search.journal.events import PromotionEpoch, PromotionFailed, PromotionTrained
 from search.promotion.ledger import Ledger
+from search.promotion.memory import Training, divide, fit_divided
 from search.promotion.plan import PromotionPlan
 from search.study.folder import StudyFolder
 from search.study.load import Study
 from search.study.prepare import StudyData
 from search.tracking import WINNER
+from search.trial.memory import room_here
 from sitenet_core.bundle import bundle_from_checkpoint
 from sitenet_core.config import TrialConfig
 from sitenet_core.data import open_verified
@@ -103,19 +105,6 @@ def concerns_reference(model: str, error: SiteNetError) -> bool:
     return model != WINNER and not isinstance(error, InfrastructureError)
 
 
-@dataclass(frozen=True)
-class Training:
-    """One training whose epochs are journalled."""
-
-    model: str
-    """Name in the journal's events."""
-    config: TrialConfig
-    data: TrainingData
-    folder: Path
-    micro_batch: int | None = None
-    """Most that goes through the network at once, as the trial found that it fits."""
-
-
 def run_training(training: Training, ledger: Ledger, running: Running) -> FitResult:
     """Train to the end, from the last checkpoint if there is one; journal each epoch.
 
@@ -124,14 +113,6 @@ def run_training(training: Training, ledger: Ledger, running: Running) -> FitRes
     """
     training.folder.mkdir(parents=True, exist_ok=True)
     last = training.folder / LAST_CHECKPOINT
-    options = FitOptions(
-        folder=training.folder,
-        resume_from=last if last.is_file() else None,
-        threads=running.threads,
-        device=running.device,
-        micro_batch=training.micro_batch,
-        progress=running.progress,
-    )
     if running.progress:
         Console(stderr=True).print(f"Training {training.model}", highlight=False)
 
@@ -141,7 +122,21 @@ def run_training(training: Training, ledger: Ledger, running: Running) -> FitRes
             PromotionEpoch(model=training.model, epoch=record.epoch, metrics=metrics)
         )
 
-    result = fit(training.config, training.data, options, on_epoch)
+    def attempt(micro_batch: int | None) -> FitResult:
+        options = FitOptions(
+            folder=training.folder,
+            resume_from=last if last.is_file() else None,
+            threads=running.threads,
+            device=running.device,
+            micro_batch=micro_batch,
+            progress=running.progress,
+        )
+        return fit(training.config, training.data, options, on_epoch)
+
+    if ledger.division(training.model) is None:
+        room = room_here(running.device, running.threads, 1.0)
+        ledger.append(divide(training, room))
+    result = fit_divided(training.model, ledger, attempt)
     # A kill between checkpoint and journal leaves an epoch that is on disk only.
     known = ledger.curve(training.model)
     for record in read_curve(training.folder / CURVE):

@@ -19,6 +19,7 @@ from search.tracking.views import (
     RunView,
     Status,
     curve_points,
+    division_tags,
     milliseconds,
     parameters,
 )
@@ -99,7 +100,7 @@ def _status(state: StudyState, finished: bool) -> Status:  # noqa: FBT001 - read
 
 
 def _tags(state: StudyState, model: str, started: PromotionStarted) -> dict[str, str]:
-    tags = {"promotion": model}
+    tags = {"promotion": model, **division_tags(state, model)}
     for name in ("train_on", "epochs", "seed"):
         if name in started.plan:
             tags[name] = str(started.plan[name])

@@ -17,6 +17,7 @@ from search.tracking.views import (
     RunView,
     Status,
     curve_points,
+    division_tags,
     milliseconds,
     parameters,
 )
@@ -82,7 +83,7 @@ def _view(
         start_ms=start_ms,
         status=status,
         end_ms=None if status == "RUNNING" else last_ms,
-        tags={**tags, **_tags(rerun)},
+        tags={**tags, **division_tags(state, name), **_tags(rerun)},
         params=parameters(state.trials[trial].configuration),
         points=tuple(points),
     )

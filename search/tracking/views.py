@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from search.journal.events import PromotionDivided
 from search.journal.records import TrialRecord
 from search.journal.state import OBJECTIVE, StudyState, TrialDetails
 from search.trial.outcome import Outcome
@@ -158,6 +159,24 @@ def _trial_tags(
         "micro_batch_halvings": _number(details.halvings or None),
         "predicted_bytes": _number(details.predicted_bytes),
         "memory_bytes": _number(details.memory_bytes),
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def division_tags(state: StudyState, model: str) -> dict[str, str]:
+    """Return how a training of a promotion is divided, and what was expected of it."""
+    events = [
+        e
+        for e in state.promotion
+        if isinstance(e, PromotionDivided) and e.model == model
+    ]
+    if not events:
+        return {}
+    tags = {
+        "micro_batch": _number(events[-1].micro_batch),
+        "micro_batch_halvings": _number(len(events) - 1 or None),
+        "predicted_bytes": _number(events[0].predicted_bytes),
+        "memory_bytes": _number(events[0].memory_bytes),
     }
     return {name: value for name, value in tags.items() if value}
 

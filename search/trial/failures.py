@@ -19,6 +19,8 @@ from sitenet_core.errors import (
 
 OUTCOME_FILE = "outcome.json"
 TRACEBACK_FILE = "traceback.txt"
+INFEASIBLE = "infeasible: does not fit with one crystal at a time"
+"""What the message of a lack of memory begins with that nothing can mend."""
 
 _OUTCOMES: tuple[tuple[type[BaseException], Outcome], ...] = (
     (NonFiniteLossError, Outcome.FAILED_NAN),

@@ -18,6 +18,7 @@ import search.promotion.networks as networks_module
 import search.promotion.testing as testing_module
 from search.journal import read_journal
 from search.journal.events import (
+    PromotionDivided,
     PromotionEpoch,
     PromotionTested,
 )
@@ -60,12 +61,13 @@ def promoted(tmp_path_factory: pytest.TempPathFactory, stores: Path) -> Promoted
 
 
 def names(folder: StudyFolder) -> list[str]:
-    """Return the promotion's events without the epochs."""
+    """Return the promotion's events without the epochs and how batches are divided."""
     entries = [entry.event for entry in read_journal(folder.journal)]
     return [
         f"{e.event}:{e.model}" if isinstance(e, PromotionTested) else e.event
         for e in entries
-        if e.event.startswith("promotion") and not isinstance(e, PromotionEpoch)
+        if e.event.startswith("promotion")
+        and not isinstance(e, PromotionEpoch | PromotionDivided)
     ]
 
 
