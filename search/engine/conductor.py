@@ -52,9 +52,9 @@ from search.trial.outcome import Outcome
 if TYPE_CHECKING:
     from sitenet_core.training.sizing import MemoryPlan
 
-PlanMemory = Callable[[FlatConfiguration, int | None], "MemoryPlan | None"]
-"""(configuration, largest micro-batch that it may have) → how a trial is divided; None
-where nothing is known of that."""
+PlanMemory = Callable[[FlatConfiguration, int, int | None], "MemoryPlan | None"]
+"""(configuration, target epoch, largest micro-batch that it may have) → how a segment
+is divided; None where nothing is known of that."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Engine:
     scheduler: Scheduler
     earlier: Earlier = NO_EARLIER
     """What earlier studies tell; fixed while the study lasts."""
-    plan_memory: PlanMemory = lambda _configuration, _most: None
+    plan_memory: PlanMemory = lambda _configuration, _until, _most: None
     """Asked before each segment."""
 
 
@@ -314,7 +314,9 @@ class Conductor:
 
     def _start(self, record: TrialRecord, until_epoch: int) -> Segment:
         attempt = record.attempts + 1
-        memory = self._engine.plan_memory(record.configuration, record.micro_batch)
+        memory = self._engine.plan_memory(
+            record.configuration, until_epoch, record.micro_batch
+        )
         begins_after = max(
             (e for e in self._rules.anew_after if e < until_epoch), default=0
         )

@@ -23,10 +23,10 @@ from search.journal import (
 from search.journal.events import rerun_model
 from search.promotion.folds import fold_split, inner_folds, overlap
 from search.promotion.ledger import Ledger
+from search.promotion.memory import Training
 from search.promotion.networks import (
     LAST_CHECKPOINT,
     Running,
-    Training,
     run_training,
 )
 from search.promotion.plan import configuration

@@ -4,7 +4,7 @@ from search.engine.conductor import PlanMemory
 from search.engine.ray_cluster import TrialResources, memory_of_nodes
 from search.space import FlatConfiguration
 from search.study.load import Study
-from search.study.prepare import StudyData
+from search.study.prepare import StudyData, at_most
 from search.trial.memory import Room, TrialMemory, room_here
 from sitenet_core.errors import ConfigError
 from sitenet_core.training.sizing import MemoryPlan
@@ -20,12 +20,17 @@ def memory_planner(study: Study, data: StudyData, concurrent: int) -> PlanMemory
     """
     room = _room(study, concurrent)
     if room is None:
-        return lambda _configuration, _most: None
+        return lambda _configuration, _until, _most: None
     memory = TrialMemory(data.split, room)
 
-    def plan(flat: FlatConfiguration, most: int | None) -> MemoryPlan | None:
+    def plan(
+        flat: FlatConfiguration, until_epoch: int, most: int | None
+    ) -> MemoryPlan | None:
         try:
             config = study.space.configuration(flat, study.config.configuration)
+            level = study.fidelity.level_of(until_epoch)
+            if level.max_atoms is not None:
+                config = at_most(config, level.max_atoms)
         except ConfigError:
             # The trial fails for that, with its message, when it is handed out.
             return None

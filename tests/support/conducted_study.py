@@ -49,7 +49,7 @@ class Bench:
     scheduler: Scheduler = field(default_factory=lambda: FullTraining(4))
     searcher: Searcher = field(default_factory=RandomSearcher)
     space: Space = field(default_factory=square)
-    plan_memory: PlanMemory = lambda _configuration, _most: None
+    plan_memory: PlanMemory = lambda _configuration, _until, _most: None
     kills: MemoryKills = field(default_factory=lambda: MemoryKills(lambda: None))
     rules: dict[str, Any] = field(default_factory=dict)
     earlier: Earlier = NO_EARLIER

@@ -24,7 +24,7 @@ def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
 
 
-def plan_of_100(_: FlatConfiguration, most: int | None) -> MemoryPlan:
+def plan_of_100(_: FlatConfiguration, _until: int, most: int | None) -> MemoryPlan:
     """Predict too little, so that a trial begins with 100 at once."""
     micro_batch = 100 if most is None else min(most, 100)
     return MemoryPlan(micro_batch, micro_batch <= 1, 7 * micro_batch, 1000)
@@ -102,7 +102,7 @@ def test_halving_ends_at_one_even_if_nobody_says_that_it_is_the_least(
 def test_the_worker_says_how_much_was_at_once_where_nothing_was_predicted(
     tmp_path: Path,
 ) -> None:
-    study = replace(bench(tmp_path), plan_memory=lambda _c, _m: None)
+    study = replace(bench(tmp_path), plan_memory=lambda _c, _u, _m: None)
     desk = study.desk(study.journal())
     for handle in ("a", "b"):
         payload = desk.next(handle)
@@ -142,7 +142,7 @@ def killed(
     """Lose the worker of trial 1 twice, while the kernel counts kills as given."""
     study = bench(tmp_path, do="lost", attempts=[1, 2])
     if not known:
-        study.plan_memory = lambda _c, _m: None
+        study.plan_memory = lambda _c, _u, _m: None
     remaining = iter(counts)
     study.kills = MemoryKills(lambda: next(remaining))
     return study, study.session()
