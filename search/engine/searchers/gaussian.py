@@ -89,7 +89,7 @@ class Model:
     chain: RungChain
     feasibility: Feasibility | None
     target: float
-    """Best score of the deepest rung."""
+    """Best score of the deepest rung, as seen or as believed of running trials."""
     best: FloatArray
     """(n, n_parameters) the best trials, of the deepest rung first."""
     belief: float
@@ -104,13 +104,15 @@ class Model:
         hyper = fit_hyperparameters(first.features, units.owners, first.scores)
         samples = [replace(first, log_noise=hyper.log_noise), *samples[1:]]
         samples = [*told_earlier(units, earlier), *samples]
+        chain = chain_of(samples, hyper.log_lengths, units.owners)
+        believed = chain.mean(samples[-1].pending)
         return cls(
             units=units,
-            chain=chain_of(samples, hyper.log_lengths, units.owners),
+            chain=chain,
             feasibility=feasibility_of(
                 first.features, evidence.features(evidence.failed), units.owners
             ),
-            target=float(samples[-1].scores.min()),
+            target=float(min(samples[-1].scores.min(), *believed, math.inf)),
             best=evidence.best,
             belief=_BELIEF / len(evidence.history),
         )

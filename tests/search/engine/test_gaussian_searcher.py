@@ -195,6 +195,28 @@ def test_rungs_are_told_apart_and_failed_trials_left_out() -> None:
     assert evidence.failed == (5,)
 
 
+def test_a_running_trial_is_believed_to_meet_its_prediction() -> None:
+    """So the next proposal has to improve on it, and looks elsewhere."""
+    space, numbers = square(), np.random.default_rng(2)
+    flats = [space.sample(numbers) for _ in range(12)]
+    history = [finished(k, flat, _distance(flat)) for k, flat in enumerate(flats)]
+    units, points = UnitSpace(space), numbers.random((2000, 2))
+
+    def model(records: list[TrialRecord]) -> Model:
+        evidence = Evidence.of(units, records)
+        assert evidence is not None
+        return Model.of(evidence, NO_EARLIER)
+
+    alone = model(history)
+    expected = alone.chain.mean(points)
+    there = points[[np.argmin(expected)]]
+    assert expected.min() < alone.target
+    running = TrialRecord(12, units.decode(there[0]), running=True)
+    waited = model([*history, running])
+    assert waited.target == pytest.approx(expected.min())
+    assert waited.merit(there)[0] < alone.merit(there)[0] - 0.5
+
+
 def test_a_long_history_is_bounded_by_the_best_and_the_newest() -> None:
     history = history_of(square(), 400)
     (rung,) = rungs_of(history)
