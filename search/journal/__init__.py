@@ -23,7 +23,8 @@ from search.journal.events import (
 )
 from search.journal.journal import Clock, Entry, Journal, read_journal
 from search.journal.records import TrialRecord, objective_at
-from search.journal.state import OBJECTIVE, StudyState, TrialDetails
+from search.journal.state import StudyState
+from search.journal.trials import OBJECTIVE, TrialDetails
 
 __all__ = [
     "OBJECTIVE",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from search.journal.records import TrialRecord, objective_at
-from search.journal.state import OBJECTIVE
+from search.journal.trials import OBJECTIVE
 from search.space.values import Value
 from search.tracking.location import sqlite_file
 from search.tracking.mirror import KEY_TAG, STUDY_TAG

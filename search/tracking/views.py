@@ -16,7 +16,8 @@ from typing import Literal
 
 from search.journal.events import PromotionDivided
 from search.journal.records import TrialRecord
-from search.journal.state import OBJECTIVE, StudyState, TrialDetails
+from search.journal.state import StudyState
+from search.journal.trials import OBJECTIVE, TrialDetails
 from search.trial.outcome import Outcome
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]

@@ -110,6 +110,26 @@ def test_a_level_that_was_cut_off_before_its_first_epoch_starts_again(
     assert again.attempt == 3
 
 
+def test_a_driver_that_dies_at_the_end_of_a_level_carries_no_weights_on(
+    tmp_path: Path,
+) -> None:
+    """The journal still names the checkpoint of the level that has ended."""
+    bench = Bench(tmp_path, PROMOTION, rules={**RULES, "trials": 1})
+    journal = bench.journal()
+    conductor = bench.desk(journal).conductor
+    segment = conductor.ask()
+    assert isinstance(segment, Segment)
+    for epoch in (1, 2, 3, 4):
+        conductor.epoch_done(segment, epoch, {"val_mae": 0.1}, "c4")
+    journal.lives = 1
+    with pytest.raises(Killed):
+        conductor.segment_finished(segment, "c4", None)
+    record = StudyState.read(tmp_path / "journal.jsonl").trials[0]
+    assert record.last_checkpoint == "c4"
+    following = train(bench, 8, 0.5)
+    assert (following.from_epoch, following.checkpoint) == (4, None)
+
+
 @pytest.mark.parametrize("scheduler", [PROMOTION, STOPPING])
 @pytest.mark.parametrize("keeps_last", [True, False])
 @pytest.mark.parametrize("lives", [3, 8, 13])
