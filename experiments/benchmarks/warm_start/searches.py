@@ -1,6 +1,7 @@
 """Searches that begin with a history, be it true, none, or a lie."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +38,14 @@ class Search:
     earlier_trainings: int
     """Budget of every earlier search."""
 
+    @property
+    def study_seed(self) -> int:
+        """Seed of the search: another one for every task, the same for each history.
+
+        One seed for all tasks would let a lucky first draw count once per task.
+        """
+        return zlib.crc32(f"{self.task} {self.seed}".encode()) >> 1
+
     def path(self, folder: Path) -> Path:
         """Return where the result is kept."""
         words = [self.method, str(self.trainings), str(self.earlier_trainings)]
@@ -53,7 +62,8 @@ class Search:
 
         They are (trainings,), each after one more full training.
         """
-        path, fingerprint = self.path(folder), warm_fingerprint(self.engine)
+        path = self.path(folder)
+        fingerprint = f"{warm_fingerprint(self.engine)}-{self.study_seed}"
         if path.is_file():
             content = json.loads(path.read_text("utf-8"))
             if content["fingerprint"] == fingerprint:
@@ -70,7 +80,7 @@ class Search:
         problem = suite.problem(self.task)
         engine = self.engine.engine(problem, self._earlier(suite, folder))
         epochs = self.trainings * problem.epochs
-        trace, _ = Simulation(problem, engine, seed=self.seed).run(epochs)
+        trace, _ = Simulation(problem, engine, seed=self.study_seed).run(epochs)
         return tuple(
             problem.regret(trace.best_at(count * problem.epochs))
             for count in range(1, self.trainings + 1)
