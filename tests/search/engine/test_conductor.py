@@ -191,7 +191,7 @@ def reference(
     return bench, state, len(read_journal(folder / "journal.jsonl"))
 
 
-@pytest.mark.parametrize("searcher", ["random", "hyperopt"])
+@pytest.mark.parametrize("searcher", ["random", "hyperopt", "gaussian"])
 @pytest.mark.parametrize(
     "scheduler",
     [

@@ -87,7 +87,7 @@ def test_what_the_papers_fix_is_fixed() -> None:
 
 
 @pytest.mark.parametrize("year", YEARS)
-@pytest.mark.parametrize("searcher", ["random", "hyperopt"])
+@pytest.mark.parametrize("searcher", ["random", "hyperopt", "gaussian", "optuna"])
 def test_the_first_trial_is_the_papers_configuration(year: str, searcher: str) -> None:
     space = table(year)
     proposal = next_proposal(make_searcher(searcher), space, [], trial=0, seed=123)
