@@ -59,10 +59,6 @@ def run(home: Path, name: str, fidelity: dict[str, Any]) -> tuple[Path, StudySta
     return summary.folder, summary.state
 
 
-def logged(folder: Path, trial: int, attempt: int) -> str:
-    return (folder / f"trials/{trial:05d}/attempt-{attempt}/log.txt").read_text()
-
-
 def test_rungs_along_the_structures_train_on_nested_shares_from_nothing(
     home: Path,
 ) -> None:
@@ -82,6 +78,7 @@ def test_rungs_along_the_structures_train_on_nested_shares_from_nothing(
     assert best.epoch_values[1] != best.epoch_values[3]
     other = next(t for t in state.trials if t.number != best.number)
     assert sorted(other.rung_values) == [2]
+    assert not list(folder.glob("trials/*/attempt-*/checkpoints"))
 
 
 def test_rungs_along_the_supercell_train_on_the_store_of_their_size(
