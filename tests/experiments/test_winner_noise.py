@@ -131,8 +131,16 @@ def test_one_command_writes_report_results_and_manifest(
     assert (tmp_path / "report.md").read_text() == text
 
 
-def test_a_rule_with_more_seeds_than_a_table_has_is_left_out() -> None:
-    assert "| 4 | – | – | – | – | 0 |" in report({"random": {"a/0": {}}})
+def test_shares_are_given_for_tables_with_an_unseen_seed_too() -> None:
+    outcome = {"within": True, "within_error": True, "expected_optimism": None}
+    studies = {
+        f"{name}/0": {Rule(k, 2).name: {**outcome, "unseen_seeds": n} for k in (2, 3)}
+        for name, n in (("a", 0), ("b", 1))
+    }
+    text = report({"random": studies})
+    (row,) = (line for line in text.splitlines() if line.startswith("| 2, unseen |"))
+    assert row.endswith("| – | – | 1 |")
+    assert row.startswith("| 2, unseen | 100.0% [21–100] | 100.0%")
 
 
 def test_the_interval_of_a_share_is_wilsons() -> None:

@@ -93,13 +93,12 @@ def outcomes(
 def _outcomes(table: Table, study: Search) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for rule in RULES:
-        if rule.seeds >= table.n_seeds:
-            continue
         named = name_winner(table, study, rule)
         optimism = named.choice.optimism
         found[rule.name] = {
             "within": named.within,
             "within_error": named.within_error,
+            "unseen_seeds": max(0, table.n_seeds - 1 - rule.seeds),
             "by_cost": named.choice.decided_by == "cost",
             "true_optimism": named.true_optimism,
             "expected_optimism": optimism and optimism.expected,
