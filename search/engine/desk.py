@@ -106,25 +106,21 @@ class Desk:
         if not isinstance(message, EpochMessage):
             self.tidy()
 
-    def ended(self, handle: str, *, for_memory: bool = False) -> None:
+    def ended(self, handle: str) -> None:
         """Note that the back end is done with `handle`, in whatever way.
 
         A segment that has not said how it ended was lost with its worker, unless the
         worker left its last words in the folder of the attempt.
-
-        Args:
-            handle: of the segment.
-            for_memory: the back end says that it ended the worker for its memory.
         """
         segment = self._segments.pop(handle, None)
         if segment is None or not self.conductor.is_current(segment):
             return
         words = read_failure(self.folder / segment.folder)
-        self._failed(segment, words or self._lost(segment, for_memory=for_memory))
+        self._failed(segment, words or self._lost(segment))
         self.tidy()
 
-    def _lost(self, segment: Segment, *, for_memory: bool) -> FailedMessage:
-        if not (self.kills.another() or for_memory):
+    def _lost(self, segment: Segment) -> FailedMessage:
+        if not self.kills.another():
             return FailedMessage(
                 outcome=Outcome.FAILED_LOST_WORKER, message=LOST_WORKER
             )

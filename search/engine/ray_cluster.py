@@ -32,6 +32,10 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
+    # Where memory runs out the kernel kills a worker, which Ray puts first in its line,
+    # and its control group counts that. Were Ray's monitor the first, Tune would end
+    # with the whole session (Ray 2.60 does not expect its own OutOfMemoryError there).
+    "RAY_memory_monitor_refresh_ms": "0",
     # A GPU-less trial must not see the GPUs that others were given.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ray import tune
+from ray.exceptions import OutOfMemoryError
 from ray.tune.error import TuneError
 
 from search.engine.desk import Desk
@@ -57,6 +58,14 @@ def run_on_ray(desk: Desk, run: RayRun, stop: StopRequest) -> EndReason:
         raise InfrastructureError(
             f"Ray Tune failed: {error}; finished trials are in the journal, go on with "
             "--resume"
+        ) from error
+    except RuntimeError as error:
+        if not isinstance(error.__cause__ or error.__context__, OutOfMemoryError):
+            raise
+        raise InfrastructureError(
+            "Ray's memory monitor killed a worker, which Ray Tune does not survive; "
+            "start the nodes of the cluster with RAY_memory_monitor_refresh_ms=0 and "
+            "go on with --resume"
         ) from error
     finally:
         quiet.setLevel(level)

@@ -176,16 +176,6 @@ def test_a_kill_is_a_lost_worker_where_nothing_can_be_halved(tmp_path: Path) -> 
     assert failures[0].message == KILLED_FOR_MEMORY
 
 
-def test_what_the_back_end_says_of_memory_counts(tmp_path: Path) -> None:
-    study = bench(tmp_path)
-    desk = study.desk(study.journal())
-    desk.next("a")
-    desk.ended("a", for_memory=True)
-    (failure,) = desk.conductor.state.details[0].failures
-    assert failure.kind is Outcome.FAILED_OOM
-    assert desk.conductor.state.trials[0].micro_batch == 50
-
-
 def test_a_journal_from_before_ends_a_trial_at_its_first_lack_of_memory() -> None:
     event = SegmentFailed.model_validate(
         {"trial": 0, "attempt": 1, "kind": "failed_oom", "message": "m"}

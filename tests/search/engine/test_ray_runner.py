@@ -52,6 +52,8 @@ def ray_here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
         patch.delenv("RAY_ADDRESS", raising=False)
+        # Ray's monitor would kill every worker.
+        patch.setenv("RAY_memory_usage_threshold", "0.01")
         with ray_connection():
             yield
 
