@@ -36,15 +36,15 @@ class Server:
 
     def start(self) -> None:
         command, environment = ui_command(self.store, self.port)
-        log = (self.folder / "server.log").open("ab")
-        self.process = subprocess.Popen(
-            command,
-            env=environment,
-            cwd=self.folder,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             try:
