@@ -62,6 +62,13 @@ def test_the_mean_weighs_tasks_alike_however_many_seeds_they_have() -> None:
     assert mean_interval(uneven).value == pytest.approx(0.5)
 
 
+def test_one_seed_has_no_interval() -> None:
+    interval = mean_interval({("a", 0): 0.1, ("b", 0): 0.3})
+    assert interval.value == pytest.approx(0.2)
+    assert not interval.is_known
+    assert mean_interval(blocks()).is_known
+
+
 def test_a_relative_loss_has_its_value_within_its_interval() -> None:
     base = blocks()
     slower = {block: 1.2 * value for block, value in base.items()}

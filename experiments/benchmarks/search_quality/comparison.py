@@ -21,11 +21,16 @@ _SAME = 1e-9
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % interval."""
+    """An estimate with its 95 % interval; NaN where one seed leaves it unknown."""
 
     value: float
     low: float
     high: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is an interval."""
+        return not np.isnan(self.low)
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,12 @@ def grouped(blocks: Mapping[Block, T]) -> dict[str, list[T]]:
 
 
 def _resampled_means(rows: Sequence[FloatArray]) -> FloatArray:
-    """Return bootstrap means over tasks of means over seeds, (N_RESAMPLES, ...)."""
+    """Return bootstrap means over tasks of means over seeds, (N_RESAMPLES, ...).
+
+    NaN if a task has one seed: resampling it would feign certainty.
+    """
+    if any(len(row) == 1 for row in rows):
+        return np.full((N_RESAMPLES, *rows[0].shape[1:]), np.nan)
     generator = np.random.default_rng(0)
     total = 0.0
     for row in rows:

@@ -71,7 +71,7 @@ Normalised regret of the best value so far (0: best known when the constants wer
 1: median of random configurations), mean over the tasks of the mean over their seeds.
 Budgets are in full trainings of 52 epochs, whatever a search spends them on; a
 training that fails costs one epoch. Intervals are 95 %, from 4,000 resamplings of the
-seeds within each task. p is Wilcoxon's signed-rank test, two-sided, over task × seed
-and over the means of the tasks, each corrected for the number of rows (Holm). A task
-counts as won or lost where the same test over its seeds says so at 5 % (uncorrected),
-else as a tie; this needs six seeds at least."""
+seeds within each task (none where a task has one seed). p is Wilcoxon's signed-rank
+test, two-sided, over task × seed and over the means of the tasks, each corrected for
+the number of rows (Holm). A task counts as won or lost where the same test over its
+seeds says so at 5 % (uncorrected), else as a tie; this needs six seeds at least."""

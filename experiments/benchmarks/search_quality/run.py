@@ -97,6 +97,7 @@ def manifest(plan: Plan, results: Results) -> dict[str, Any]:
     counts = {name: len(found) for name, found in sorted(results.by_variant.items())}
     return {
         "commit": git("rev-parse", "HEAD"),
+        "uncommitted": git("status", "--porcelain").splitlines(),
         "engine_under_test": OURS,
         "fingerprints": {name: m.fingerprint for name, m in METHODS.items()},
         "seeds": plan.seeds,

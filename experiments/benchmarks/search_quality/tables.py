@@ -134,6 +134,8 @@ def workers(results: Results, marks: Sequence[int]) -> str:
             loss = relative_interval(changed, base)
             verdict = "yes" if loss.low < _LOSS_ALLOWED else "no"
             percent = f"{loss.value:+.1%} ({loss.low:+.1%} … {loss.high:+.1%})"
+            if not loss.is_known:
+                verdict, percent = "one seed", f"{loss.value:+.1%}"
             seeds = str(results.seeds(name))
             regret = _shown(mean_interval(changed))
             rows.append([str(count), str(mark), seeds, regret, percent, verdict])
@@ -154,7 +156,9 @@ def failing(results: Results, trainings: int) -> str:
         cost = compare(
             results.regrets(name, trainings), results.regrets(OURS, trainings)
         )
-        shown = f"{share.value:.1%} ({share.low:.1%} … {share.high:.1%})"
+        shown = f"{share.value:.1%}"
+        if share.is_known:
+            shown += f" ({share.low:.1%} … {share.high:.1%})"
         row = [f"{percent} %", str(results.seeds(name)), shown]
         row.append(_reached(share.value, _FAILING_FLOOR, _FAILING_AIM))
         if cost is not None:
@@ -190,11 +194,15 @@ def _reached(value: float, floor: float, aim: float) -> str:
 
 
 def _shown(interval: Interval) -> str:
+    if not interval.is_known:
+        return f"{interval.value:.3f}"
     half = (interval.high - interval.low) / 2
     return f"{interval.value:.3f} ± {half:.3f}"
 
 
 def _signed(interval: Interval) -> str:
+    if not interval.is_known:
+        return f"{interval.value:+.3f}"
     return f"{interval.value:+.3f} ({interval.low:+.3f} … {interval.high:+.3f})"
 
 
