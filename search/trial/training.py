@@ -1,5 +1,6 @@
 """A segment of a real trial: the same `fit` as the final long training."""
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from sitenet_core.families import get_family
 if TYPE_CHECKING:
     from sitenet_core.config import TrialConfig
     from sitenet_core.training import EpochRecord, FitResult, TrainingData
+
+_log = logging.getLogger(__name__)
 
 
 def train(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
@@ -41,6 +44,7 @@ def train(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
         micro_batch=payload.micro_batch,
     )
     result = fit(config, data, options, report)
+    _log.info("trained with at most %d at once", result.micro_batch)
     report.catch_up(result.epochs)
     bundle = _save_bundle(payload, config, data, result) if payload.is_last else None
     return WorkResult(str(result.last_checkpoint), bundle)

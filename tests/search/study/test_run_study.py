@@ -95,6 +95,24 @@ def test_a_study_runs_is_refused_a_second_start_and_goes_on(
     assert study_summary(StudyFolder(second.folder)).counts == {"completed": 3}
 
 
+def test_trials_are_divided_for_the_memory_that_is_left(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.trial.memory.available_memory", lambda: 10**6)
+    document = study_document(home / "crystals", name="tight")
+    summary = run_study(write_study(home / "tight", document), options(home))
+    assert summary.counts == {"completed": 2}
+    for trial in summary.as_dict()["trials"]:
+        memory = trial["memory"]
+        assert memory["memory_bytes"] < 10**6 < memory["predicted_bytes"]
+        assert memory["micro_batch"] <= 512, "nothing fits, so it is the smallest"
+        assert memory["halvings"] == 0
+        assert memory["peak_bytes"] > 10**8
+        log = summary.folder / f"trials/{trial['trial']:05d}/attempt-1/log.txt"
+        words = f"at most {memory['micro_batch']} at once"
+        assert words in log.read_text(), "the worker did as was planned"
+
+
 def test_a_study_goes_on_with_an_extended_space_and_learns_from_the_first(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
