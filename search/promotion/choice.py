@@ -32,8 +32,8 @@ def choose(state: StudyState) -> Choice:
     paired interval of their difference includes 0. A tie whose mean is worse by no
     more than the journalled `tie_within` is decided by cost (see `cheapest`); this
     indifference zone (R. Bechhofer, Annals of Mathematical Statistics 25 (1954) 16) is
-    there because few reruns leave wide intervals, and a trial that merely cannot be
-    told from the best is more often worse than not. A trial of which a rerun failed is
+    there because few reruns leave wide intervals, and what merely cannot be told from
+    the best is often worse (measured: `experiments/benchmarks/winner_noise`). A trial of which a rerun failed is
     chosen only if one failed of each. Without reruns the search's best value decides.
 
     Raises:

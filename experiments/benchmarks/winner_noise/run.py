@@ -64,7 +64,7 @@ def main() -> None:
         for searcher in options.searchers
     }
     write_report(found, options.out)
-    write_json(found, options.out / "results.json")
+    write_json(found, options.work / "results.json")
     write_json(manifest(found, tables), options.out / "manifest.json")
 
 
