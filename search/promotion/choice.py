@@ -30,11 +30,12 @@ def choose(state: StudyState) -> Choice:
     With reruns the lowest mean wins; the value that the search selected by is left out
     (see `search.promotion.optimism`). A contender is tied with the lowest mean if the
     paired interval of their difference includes 0. A tie whose mean is worse by no
-    more than the journalled `tie_within` is decided by cost (see `cheapest`); this
+    more than the journalled `tie_within` is decided by cost (see `cheapest`). This
     indifference zone (R. Bechhofer, Annals of Mathematical Statistics 25 (1954) 16) is
     there because few reruns leave wide intervals, and what merely cannot be told from
-    the best is often worse (measured: `experiments/benchmarks/winner_noise`). A trial of which a rerun failed is
-    chosen only if one failed of each. Without reruns the search's best value decides.
+    the best is often worse (measured: `experiments/benchmarks/winner_noise`). A trial
+    of which a rerun failed is chosen only if one failed of each. Without reruns the
+    search's best value decides.
 
     Raises:
         NoTrialSucceededError: if no trial has a value to be chosen by.
