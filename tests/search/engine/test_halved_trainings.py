@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from support.conducted_study import Bench, work
 from support.limited_memory import narrow, wide_data, wide_payload
 
@@ -17,9 +18,9 @@ from search.engine.segment import Answer
 from search.journal import StudyState, read_journal
 from search.journal.events import SegmentStarted
 from search.trial.outcome import Outcome
+from sitenet_core.bundle.header import WEIGHTS_FILE
 from sitenet_core.models.sitenet.attention import AttentionBlock
 from sitenet_core.training import TrainingData
-from sitenet_core.training.checkpoints import load_weights
 from sitenet_core.training.module import TrainingModule
 
 
@@ -81,12 +82,6 @@ def sizes(folder: Path, trial: int) -> list[int | None]:
     ]
 
 
-def weights(folder: Path, state: StudyState, trial: int) -> dict[str, torch.Tensor]:
-    checkpoint = state.trials[trial].last_checkpoint
-    assert checkpoint is not None
-    return load_weights(folder / checkpoint)[2]
-
-
 @pytest.mark.parametrize(
     ("norm", "of", "most"), [("layer", "group", 4000), ("batch", "chunk", 1500)]
 )
@@ -98,13 +93,18 @@ def test_a_training_that_was_halved_ends_with_the_same_weights(
         halved = study(tmp_path / "halved", data, norm)
     for trial in (0, 1):
         assert halved.details[trial].halvings >= 2
-        one = weights(tmp_path / "whole", whole, trial)
-        other = weights(tmp_path / "halved", halved, trial)
-        for name, tensor in one.items():
-            torch.testing.assert_close(other[name], tensor, rtol=1e-8, atol=1e-10)
+        expected = whole.trials[trial].epoch_values
+        assert halved.trials[trial].epoch_values == pytest.approx(expected, rel=1e-9)
     outcomes = [t.outcome for t in halved.trials]
     assert outcomes == [t.outcome for t in whole.trials]
     winner = outcomes.index(Outcome.COMPLETED)
+    one, other = (
+        load_file(tmp_path / name / f"trials/{winner:05d}/bundle" / WEIGHTS_FILE)
+        for name in ("whole", "halved")
+    )
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, rtol=1e-8, atol=1e-10)
     first, *rest = sizes(tmp_path / "halved", winner)
     assert first is None
     assert rest[-1] == rest[-2], "the second rung begins with what fitted in the first"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from support.conducted_study import Bench
 from support.limited_memory import LIMITED, wide, wide_data, wide_payload
 from support.segment_work import flat_payload
@@ -24,6 +25,7 @@ from search.engine.segment import EndReason
 from search.engine.stopping import StopRequest
 from search.journal import Clock, StudyState
 from search.trial.outcome import Outcome
+from sitenet_core.bundle.header import WEIGHTS_FILE
 from sitenet_core.training import FitOptions, fit
 from sitenet_core.training.checkpoints import load_weights
 
@@ -162,9 +164,8 @@ def test_a_training_that_runs_out_of_memory_is_halved_in_a_fresh_worker(
         update={"optimizer": config.optimizer.model_copy(update=rate)}
     )
     result = fit(whole, data, FitOptions(tmp_path / "whole", device="cpu", threads=1))
-    assert trial.last_checkpoint is not None
-    _, _, halved = load_weights(tmp_path / trial.last_checkpoint)
-    for name, tensor in load_weights(result.last_checkpoint)[2].items():
+    halved = load_file(tmp_path / str(trial.bundle) / WEIGHTS_FILE)
+    for name, tensor in load_weights(result.best_checkpoint)[2].items():
         torch.testing.assert_close(halved[name], tensor, rtol=1e-8, atol=1e-10)
 
 
