@@ -111,3 +111,20 @@ def test_a_line_cut_at_every_byte_is_written_anew_by_the_next_driver(
         check_after_fault(folder, {})
         state = check_at_the_end(folder, trials=TRIALS)
         assert essence(state) == essence(expected), f"cut at byte {cut}"
+
+
+@pytest.mark.parametrize("place", ["before", "torn", "written"])
+def test_a_driver_killed_at_the_outcome_of_a_trial_is_followed_by_one_that_gives_it(
+    nursery: Nursery, tmp_path: Path, whole: tuple[StudyState, int], place: str
+) -> None:
+    expected, _ = whole
+    source = study(tmp_path / "source")
+    assert nursery.drive(source, trials=TRIALS) == 0
+    names = [e.event.event for e in read_journal(source / "journal.jsonl")]
+    folder = study(tmp_path / "study")
+    kill = {"write": 1 + names.index("trial_finished"), "place": place, "share": 0.5}
+    assert nursery.drive(folder, trials=TRIALS, kill=kill) == -9
+    assert nursery.drive(folder, trials=TRIALS) == 0
+    check_after_fault(folder, {})
+    state = check_at_the_end(folder, trials=TRIALS)
+    assert essence(state) == essence(expected)
