@@ -35,14 +35,20 @@ class NoTracker:
 
 def trained(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
     """Train in earnest, and note every epoch that is begun."""
+    from sitenet_core.training.checkpoints import load_state
     from sitenet_core.training.module import TrainingModule
 
     log = Path(payload.folder).parents[2] / WORK_LOG
     begin = TrainingModule.on_train_epoch_start
+    # The module counts from the checkpoint on; that may be ahead of the journal.
+    checkpoint = payload.checkpoint
+    done = 0 if checkpoint is None else load_state(Path(checkpoint)).epoch
 
     @functools.wraps(begin)
     def noted(self: TrainingModule) -> None:
-        append(log, f"{payload.trial} {self.current_epoch + 1} {payload.attempt}")
+        append(
+            log, f"{payload.trial} {done + self.current_epoch + 1} {payload.attempt}"
+        )
         begin(self)
 
     TrainingModule.on_train_epoch_start = noted  # type: ignore[method-assign]
