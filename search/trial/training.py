@@ -95,9 +95,10 @@ def _open_data(payload: SegmentPayload) -> "TrainingData":
 
     if payload.data is None:
         raise ConfigError("a training needs data, but its payload names none")
+    store = open_verified(Path(payload.data.store))
     split = load_split(Path(payload.data.split))
     return TrainingData(
-        store=open_verified(Path(payload.data.store)),
+        store=store,
         split=training_share(split, payload.data.share, payload.data.share_seed),
         target=payload.data.target,
     )

@@ -184,6 +184,8 @@ def test_a_study_without_earlier_ones_has_the_digest_it_always_had(
         mode="json",
         exclude={"budget", "resources", "trial", "promotion", "warm_start"},
     )
+    # Younger than the first studies too, and at the value that means what was before.
+    assert older.pop("fidelity") == {"kind": "epochs"}
     text = json.dumps(older, sort_keys=True, separators=(",", ":"))
     assert study_digest(cold.config) == hashlib.sha256(text.encode()).hexdigest()
     assert study_digest(cold.config) != study_digest(
