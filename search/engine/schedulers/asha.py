@@ -53,13 +53,8 @@ and places change."""
 
 
 @dataclass(frozen=True)
-class Asha:
-    """Promotion-type successive halving over the epochs of a trial.
-
-    A rung is ranked by the objective there, ties by trial number. Trials without a
-    finite objective at a rung, because they failed before it, have no place in it:
-    they neither get nor give promotions.
-    """
+class Halving:
+    """Where successive halving compares trials, and how many of them go on."""
 
     epochs: int
     """Length of a full trial."""
@@ -77,6 +72,16 @@ class Asha:
     def rungs(self) -> tuple[int, ...]:
         """The levels, else see `geometric_rungs`."""
         return self.levels or geometric_rungs(self.min_epochs, self.eta, self.epochs)
+
+
+@dataclass(frozen=True)
+class Asha(Halving):
+    """Promotion-type successive halving over the epochs of a trial.
+
+    A rung is ranked by the objective there, ties by trial number. Trials without a
+    finite objective at a rung, because they failed before it, have no place in it:
+    they neither get nor give promotions.
+    """
 
     def next_segment(
         self, records: Sequence[TrialRecord], *, may_create: bool = True

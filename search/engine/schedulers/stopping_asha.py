@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search.engine.schedulers.asha import geometric_rungs
+from search.engine.schedulers.asha import Halving
 from search.engine.schedulers.protocol import (
     Continue,
     Decision,
@@ -26,25 +26,8 @@ from search.journal.records import TrialRecord
 
 
 @dataclass(frozen=True)
-class StoppingAsha:
+class StoppingAsha(Halving):
     """Stopping-type successive halving over the epochs of a trial."""
-
-    epochs: int
-    """Length of a full trial."""
-    min_epochs: int = 3
-    """First rung."""
-    eta: int = 3
-    """Each rung is eta times as deep as the one before; the best 1/eta goes on."""
-    levels: tuple[int, ...] = ()
-    """Rungs that a fidelity other than epochs gives; () are geometric ones."""
-
-    def __post_init__(self) -> None:
-        geometric_rungs(self.min_epochs, self.eta, self.epochs)
-
-    @property
-    def rungs(self) -> tuple[int, ...]:
-        """The levels, else see `geometric_rungs`."""
-        return self.levels or geometric_rungs(self.min_epochs, self.eta, self.epochs)
 
     def next_segment(
         self, records: Sequence[TrialRecord], *, may_create: bool = True
