@@ -8,7 +8,6 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from pymatgen.core import Structure
-from pymatgen.io.vasp import Poscar
 
 from sitenet_core.errors import StructureError
 from sitenet_core.structures.checks import check_structure
@@ -124,6 +123,10 @@ def _parse_json(text: str, name: str) -> Structure:
 
 
 def _parse_poscar(text: str, name: str) -> Structure:
+    # Here, since it brings all of pymatgen's readers of VASP output: a second that
+    # reading a CIF need not wait for.
+    from pymatgen.io.vasp import Poscar
+
     poscar = _quietly(
         partial(Poscar.from_str, text, read_velocities=False), name, "a POSCAR"
     )

@@ -7,17 +7,20 @@ of the periodic table and the cell scaled by the atomic radii. The label is the 
 which pymatgen computes from the structure: a demonstration, not a measurement.
 """
 
+import gzip
 import hashlib
 import json
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pymatgen.core import Composition, Element, Structure
 
+from sitenet_core.errors import DataError
 from sitenet_core.structures.sources.source import RawItem, Source
 
 VERSION = 1
@@ -104,17 +107,25 @@ def _structures() -> tuple[tuple[str, Structure], ...]:
 
 
 def _prototypes() -> list[tuple[str, Structure]]:
-    # Takes seconds: pymatgen decodes the library when the module is imported, and reads
-    # its references with bibtexparser, which uses pyparsing in ways that it warns of.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
-
     pairs: list[tuple[str, Structure]] = []
-    for entry in AFLOW_PROTOTYPE_LIBRARY:
+    for entry in _library():
         tags: dict[str, Any] = entry["tags"]
-        pairs.append((_label(tags), entry["snl"].structure))
+        pairs.append((_label(tags), Structure.from_dict(entry["snl"])))
     return sorted(pairs, key=lambda pair: (pair[0], pair[1].formula))
+
+
+def _library() -> list[dict[str, Any]]:
+    # Read from pymatgen's file: its module parses every structure's bibliography when
+    # it is imported, which takes seconds.
+    found = find_spec("pymatgen.analysis.prototypes")
+    if found is None or found.origin is None:
+        raise DataError(
+            "the data source `embedded` needs pymatgen's AFLOW prototypes, and this "
+            "pymatgen has none; install the version that pyproject.toml names"
+        )
+    file = Path(found.origin).with_name("aflow_prototypes.json.gz")
+    library: list[dict[str, Any]] = json.loads(gzip.decompress(file.read_bytes()))
+    return library
 
 
 def _label(tags: dict[str, Any]) -> str:
