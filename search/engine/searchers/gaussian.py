@@ -2,12 +2,12 @@
 
 The first trials follow a scrambled Sobol sequence. After that, a few hundred
 configurations (anywhere, and around the best trials) are compared by how much they are
-expected to improve on the best value of the deepest rung (Jones, Schonlau and Welch,
-*Efficient Global Optimization of Expensive Black-Box Functions*, 1998, Equation 15),
-times the probability that their training does not break. See `rung_chain` for the
-model, `feasibility` for failures. Trials that are running count as if they were to meet
-their prediction, so that a second worker is sent elsewhere. Everything is computed from
-the records at every proposal; nothing is kept.
+expected to improve on a value well ahead of the best of the deepest rung (Jones,
+Schonlau and Welch, *Efficient Global Optimization of Expensive Black-Box Functions*,
+1998, Equation 15), times the probability that their training does not break. See
+`rung_chain` for the model, `feasibility` for failures. Trials that are running count as
+if they were to meet their prediction, so that a second worker is sent elsewhere.
+Everything is computed from the records at every proposal; nothing is kept.
 """
 
 import math
@@ -33,6 +33,10 @@ from search.journal.records import TrialRecord
 from search.space.space import Space
 from search.space.values import Value
 
+_AHEAD = 2.5
+"""Normal scores by which a configuration is to be better than the best that is known.
+Expected improvement on the best itself stays too close to it: proposals resemble each
+other, most of all with several workers, whose trials teach each other late."""
 _BELIEF = 10.0
 """Trials after which a prior of the space has the power of one."""
 _LEAST = math.log(0.9)
@@ -142,7 +146,7 @@ class Model:
         """Return the logarithm of the expected improvement that will not fail."""
         features = self.units.features(points)
         mean, deviation = self.chain.predict(features)
-        merit = log_expected_improvement(mean, deviation, self.target)
+        merit = log_expected_improvement(mean, deviation, self.target - _AHEAD)
         merit = merit + self.belief * self.units.log_prior(points)
         if self.feasibility is not None:
             likely = self.feasibility.log_probability(features)

@@ -217,6 +217,21 @@ def test_a_running_trial_is_believed_to_meet_its_prediction() -> None:
     assert waited.merit(there)[0] < alone.merit(there)[0] - 0.5
 
 
+def test_what_may_be_far_better_goes_before_what_is_surely_a_little_better() -> None:
+    space = square()
+    known = [finished(k, {"x": 0.1 + k / 50, "y": 0.1}, 1 - k / 50) for k in range(12)]
+    evidence = Evidence.of(UnitSpace(space), known)
+    assert evidence is not None
+    model = Model.of(evidence, NO_EARLIER)
+    sure, doubtful = np.array([[0.34, 0.1], [0.9, 0.9]])
+    points = np.array([sure, doubtful])
+    (better, worse), (small, large) = model.chain.predict(model.units.features(points))
+    assert better < model.target < worse
+    assert small < large
+    merits = model.merit(points)
+    assert merits[1] > merits[0]
+
+
 def test_a_long_history_is_bounded_by_the_best_and_the_newest() -> None:
     history = history_of(square(), 400)
     (rung,) = rungs_of(history)
