@@ -7,24 +7,22 @@ configurations.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from search.engine.budget import (
-    Budget,
     Spent,
     epochs_are_up,
     may_create,
     time_is_up,
 )
+from search.engine.progress import ending_of, given_up, start_of, unclosed_trial
+from search.engine.rules import Engine, Rules
 from search.engine.schedulers import (
     Continue,
     Decision,
     NewTrial,
-    Scheduler,
     continue_interrupted,
 )
-from search.engine.searchers import NO_EARLIER, Earlier, Searcher, next_proposal
+from search.engine.searchers import next_proposal
 from search.engine.segment import Answer, EndReason, Segment
 from search.journal import (
     OBJECTIVE,
@@ -34,69 +32,16 @@ from search.journal import (
     Journal,
     SegmentFailed,
     SegmentFinished,
-    SegmentStarted,
     SessionEnded,
     SessionStarted,
     StudyState,
     TrialCreated,
-    TrialFinished,
     TrialRecord,
     objective_at,
 )
 from search.journal.events import Metrics
-from search.space import FlatConfiguration, Space
-from search.trial.failures import INFEASIBLE
 from search.trial.messages import FailedMessage
 from search.trial.outcome import Outcome
-
-if TYPE_CHECKING:
-    from sitenet_core.training.sizing import MemoryPlan
-
-PlanMemory = Callable[[FlatConfiguration, int, int | None], "MemoryPlan | None"]
-"""(configuration, target epoch, largest micro-batch that it may have) → how a segment
-is divided; None where nothing is known of that."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The numbers of a study file that decide what the conductor does."""
-
-    trials: int | None
-    """Trials of the budget; None: other budgets end the study."""
-    epochs: int
-    """Epochs of a complete trial, all levels of its fidelity together."""
-    anew_after: tuple[int, ...] = ()
-    """Epochs after which a trial is trained anew, at the next level."""
-    seed: int = 0
-    concurrent: int = 1
-    epoch_budget: int | None = None
-    """Epochs of all trials together."""
-    wall_clock_seconds: float | None = None
-    gpu_seconds: float | None = None
-    gpus: float = 0
-    """GPUs of one segment."""
-    timeout_seconds: float | None = None
-    max_lost_worker_retries: int = 2
-
-    @property
-    def budget(self) -> Budget:
-        """When the study ends."""
-        return Budget(
-            self.trials, self.epoch_budget, self.wall_clock_seconds, self.gpu_seconds
-        )
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Where proposals come from and who may go on."""
-
-    space: Space
-    searcher: Searcher
-    scheduler: Scheduler
-    earlier: Earlier = NO_EARLIER
-    """What earlier studies tell; fixed while the study lasts."""
-    plan_memory: PlanMemory = lambda _configuration, _until, _most: None
-    """Asked before each segment."""
 
 
 class Conductor:
@@ -165,7 +110,7 @@ class Conductor:
             return Answer.DONE
         if len(self.running) >= self._rules.concurrent:
             return Answer.WAIT
-        unclosed = self._unclosed()
+        unclosed = unclosed_trial(self._state.trials)
         if unclosed is not None:
             return self._start(unclosed, unclosed.last_epoch)
         decision = self._decision()
@@ -275,22 +220,6 @@ class Conductor:
         record = self._state.trials[segment.trial]
         return record.running and record.attempts == segment.attempt
 
-    def _unclosed(self) -> TrialRecord | None:
-        """Return a trial that did its last epoch, but not what comes after it.
-
-        Its driver was killed between the epoch and the end of the segment. A segment
-        without an epoch closes it: the value of the rung, and the bundle.
-        """
-        for record in self._state.trials:
-            if (
-                record.outcome is None
-                and not record.running
-                and record.target_epoch == record.last_epoch
-                and record.target_epoch not in record.rung_values
-            ):
-                return record
-        return None
-
     def _create(self) -> TrialRecord:
         number = len(self._state.trials)
         proposal = next_proposal(
@@ -313,33 +242,14 @@ class Conductor:
         return self._state.trials[number]
 
     def _start(self, record: TrialRecord, until_epoch: int) -> Segment:
-        attempt = record.attempts + 1
         memory = self._engine.plan_memory(
             record.configuration, until_epoch, record.micro_batch
         )
-        begins_after = max(
-            (e for e in self._rules.anew_after if e < until_epoch), default=0
-        )
-        checkpoint = record.last_checkpoint
-        if record.last_epoch <= begins_after:
-            checkpoint = None
-        event = SegmentStarted(
-            trial=record.number,
-            attempt=attempt,
-            from_epoch=begins_after if checkpoint is None else record.last_epoch,
-            until_epoch=until_epoch,
-            begins_after=begins_after,
-            checkpoint=checkpoint,
-            folder=f"trials/{record.number:05d}/attempt-{attempt}",
-            gpus=self._rules.gpus,
-            micro_batch=record.micro_batch if memory is None else memory.micro_batch,
-            predicted_bytes=None if memory is None else memory.predicted_bytes,
-            memory_bytes=None if memory is None else memory.memory_bytes,
-        )
+        event = start_of(record, until_epoch, self._rules, memory)
         self._append(event)
         return Segment(
             trial=record.number,
-            attempt=attempt,
+            attempt=event.attempt,
             configuration=record.configuration,
             from_epoch=event.from_epoch,
             until_epoch=until_epoch,
@@ -347,7 +257,7 @@ class Conductor:
             checkpoint=event.checkpoint,
             folder=event.folder,
             seconds_left=self._seconds_left_of(record.number),
-            begins_after=begins_after,
+            begins_after=event.begins_after,
             micro_batch=event.micro_batch,
             smallest=memory is not None and memory.smallest,
         )
@@ -359,51 +269,16 @@ class Conductor:
 
     def _settle(self, number: int) -> None:
         """Give a trial its outcome if the journal says that it has come to an end."""
-        record, details = self._state.trials[number], self._state.details[number]
-        if record.outcome is not None or record.running:
-            return
-        failure = details.failures[-1] if details.failures else None
-        if failure is not None and failure.attempt == record.attempts:
-            if not self._goes_on(failure, details.lost_workers):
-                words = f"{INFEASIBLE}: " * failure.smallest + failure.message
-                self._finish(record, failure.kind, words)
-        elif self._rules.epochs in record.rung_values:
-            self._finish(record, Outcome.COMPLETED, "")
-        elif record.waiting and self._engine.scheduler.stops(
-            self._state.trials, number
-        ):
-            self._finish(record, Outcome.STOPPED, "")
-
-    def _goes_on(self, failure: SegmentFailed, lost_workers: int) -> bool:
-        if failure.kind is Outcome.FAILED_LOST_WORKER:
-            return lost_workers <= self._rules.max_lost_worker_retries
-        return failure.kind is Outcome.CANCELLED or failure.halved is not None
+        ending = ending_of(
+            self._state, number, self._rules, self._engine.scheduler.stops
+        )
+        if ending is not None:
+            self._append(ending)
 
     def _give_up_checkpoints(self) -> None:
         """Say which checkpoints nothing will go on from; the files go after that."""
-        trials, rules = self._state.trials, self._rules
-        given_up = set(self._engine.scheduler.without_prospect(trials, rules.trials))
-        if rules.anew_after:
-            # The next level of their fidelity starts from nothing.
-            ended = rules.anew_after
-            given_up |= {
-                t.number for t in trials if t.waiting and t.last_epoch in ended
-            }
-        for number in sorted(given_up):
-            if trials[number].last_checkpoint is not None:
-                self._append(CheckpointGivenUp(trial=number))
-
-    def _finish(self, record: TrialRecord, outcome: Outcome, message: str) -> None:
-        self._append(
-            TrialFinished(
-                trial=record.number,
-                outcome=outcome,
-                epoch=record.last_epoch,
-                value=record.value if outcome.is_finished else None,
-                bundle=record.bundle,
-                message=message,
-            )
-        )
+        for number in given_up(self._state.trials, self._rules, self._engine.scheduler):
+            self._append(CheckpointGivenUp(trial=number))
 
     def _append(self, event: Event) -> None:
         self._state = self._state.after(self._journal.append(event))

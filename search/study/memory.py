@@ -1,7 +1,7 @@
 """What a study's trials may use of the machine's memory, and how they are divided."""
 
-from search.engine.conductor import PlanMemory
 from search.engine.ray_cluster import TrialResources, memory_of_nodes
+from search.engine.rules import PlanMemory
 from search.space import FlatConfiguration
 from search.study.load import Study
 from search.study.prepare import StudyData, at_most

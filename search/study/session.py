@@ -9,9 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.engine.conductor import Conductor, Engine, Rules
+from search.engine.conductor import Conductor
 from search.engine.desk import Desk
 from search.engine.fidelity import Fidelity
+from search.engine.rules import Engine, Rules
 from search.engine.schedulers import MODES, Scheduler, make_scheduler
 from search.engine.searchers import NO_EARLIER, make_searcher
 from search.engine.segment import EndReason, Segment

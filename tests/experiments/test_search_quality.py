@@ -27,7 +27,7 @@ from experiments.benchmarks.search_quality.report import write_report
 from experiments.benchmarks.search_quality.results import Results, variant
 from experiments.benchmarks.search_quality.run import cached, measure
 from experiments.benchmarks.search_quality.simulate import Simulation
-from search.engine.conductor import Engine
+from search.engine.rules import Engine
 from search.engine.schedulers import make_scheduler
 from search.engine.searchers import make_searcher
 

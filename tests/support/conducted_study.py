@@ -8,8 +8,9 @@ from typing import Any
 from support.segment_work import WorkerLostError, flat_payload
 from support.simulated_study import square
 
-from search.engine.conductor import Conductor, Engine, PlanMemory, Rules
+from search.engine.conductor import Conductor
 from search.engine.desk import Desk, MemoryKills
+from search.engine.rules import Engine, PlanMemory, Rules
 from search.engine.schedulers import FullTraining, Scheduler
 from search.engine.searchers import NO_EARLIER, Earlier, Searcher
 from search.engine.searchers.random import RandomSearcher

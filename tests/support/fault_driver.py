@@ -24,8 +24,9 @@ from support.fault_work import COUNTED, FINISHED_LOG, append
 from support.segment_work import flat_payload
 from support.simulated_study import square
 
-from search.engine.conductor import Conductor, Engine, Rules
+from search.engine.conductor import Conductor
 from search.engine.desk import Desk
+from search.engine.rules import Engine, Rules
 from search.engine.schedulers import Asha
 from search.engine.searchers import make_searcher
 from search.engine.segment import Answer, EndReason

@@ -9,7 +9,8 @@ from typing import Any
 import optuna
 
 from experiments.benchmarks.search_overhead.proposals import EPOCHS, loss
-from search.engine.conductor import Conductor, Engine, Rules
+from search.engine.conductor import Conductor
+from search.engine.rules import Engine, Rules
 from search.engine.schedulers import Asha
 from search.engine.searchers import make_searcher
 from search.engine.segment import Answer

@@ -9,10 +9,11 @@ from typing import Any
 import ray
 from ray import tune
 
-from search.engine.conductor import Conductor, Engine, Rules
+from search.engine.conductor import Conductor
 from search.engine.desk import Desk
 from search.engine.ray_cluster import TrialResources, ray_connection
 from search.engine.ray_runner import RayRun, run_on_ray
+from search.engine.rules import Engine, Rules
 from search.engine.schedulers import FullTraining
 from search.engine.searchers import make_searcher
 from search.engine.segment import Segment

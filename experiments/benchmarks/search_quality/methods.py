@@ -14,7 +14,7 @@ from experiments.benchmarks.search_quality.peers.ray_wiring import run_ray_wirin
 from experiments.benchmarks.search_quality.peers.smac_search import run_smac
 from experiments.benchmarks.search_quality.problem import Problem
 from experiments.benchmarks.search_quality.simulate import Simulation, Trace
-from search.engine.conductor import Engine
+from search.engine.rules import Engine
 from search.engine.schedulers import make_scheduler
 from search.engine.searchers import SEARCHERS, make_searcher
 from search.engine.searchers.protocol import NO_EARLIER, Earlier
@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[3]
 _HERE = "experiments/benchmarks/search_quality"
 _ENGINE_CODE = (
     "search/engine/conductor.py",
+    "search/engine/progress.py",
+    "search/engine/rules.py",
     "search/engine/schedulers",
     "search/engine/searchers",
     "search/journal/records.py",

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from experiments.benchmarks.search_quality.problem import Curve, Problem
-from search.engine.conductor import Conductor, Engine, Rules
+from search.engine.conductor import Conductor
+from search.engine.rules import Engine, Rules
 from search.engine.segment import Answer, Segment
 from search.journal import OBJECTIVE, Clock, Journal, StudyCreated, StudyState
 from search.journal.events import Metrics
