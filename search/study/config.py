@@ -26,8 +26,8 @@ class AshaConfig(StrictModel):
     """`promotion`: a trial waits at a rung until it is among the best there.
     `stopping`: it goes straight on if it is among the best when it gets there, and
     ends otherwise."""
-    min_epochs: int = Field(default=3, ge=1)
-    """Epochs of the first rung."""
+    min_epochs: int | None = Field(default=None, ge=1)
+    """Epochs of the first rung; null is 3, or all of a shorter trial."""
     eta: int = Field(default=3, ge=2)
     """Each rung is `eta` times as deep as the one before, and takes the best 1/`eta`
     of its trials."""
@@ -96,7 +96,7 @@ class AlgorithmConfig(StrictModel):
     """How configurations are proposed and which are trained on."""
 
     searcher: Literal["gaussian", "hyperopt", "optuna", "random"] = "gaussian"
-    scheduler: SchedulerConfig = NoSchedulerConfig()
+    scheduler: SchedulerConfig = AshaConfig()
     seed: int = Field(default=0, ge=0)
     """With one trial at a time, the seed and the data decide every proposal."""
     startup_trials: int | None = Field(default=None, ge=1)

@@ -60,7 +60,7 @@ def fidelity_problems(
         )
         return [Problem(("fidelity", "kind"), message)]
     problems = []
-    if "min_epochs" in scheduler.model_fields_set:
+    if scheduler.min_epochs is not None:
         message = (
             f"says nothing where the rungs are levels of {given.kind} (see fidelity); "
             "leave it out"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from search.engine.fidelity import Fidelity
 from search.space import Space, Value, find_space, load_space
-from search.study.config import AshaConfig, StudyConfig
+from search.study.config import StudyConfig
 from search.study.fidelity import fidelity_problems, levels_of
 from search.tracking import check_model_name
 from sitenet_core.config import (
@@ -144,8 +144,8 @@ def _rung_problems(document: LocatedDocument, epochs: int) -> list[Problem]:
     kind = document.data.get("fidelity", {}).get("kind", "epochs")
     if scheduler.get("kind") != "asha" or kind != "epochs":
         return []
-    first = scheduler.get("min_epochs", AshaConfig().min_epochs)
-    if first < epochs:
+    first = scheduler.get("min_epochs")
+    if first is None or first < epochs:
         return []
     message = (
         f"the first rung, {first} epochs, does not lie before the last of the "

@@ -9,6 +9,7 @@ from support.analytic_suite import EPOCHS, Bowl, Bowls
 
 from experiments.benchmarks.search_quality import jobs as jobs_module
 from experiments.benchmarks.search_quality import methods as methods_module
+from experiments.benchmarks.search_quality import tables
 from experiments.benchmarks.search_quality.jobs import Job, load_result, run_job
 from experiments.benchmarks.search_quality.methods import (
     ENGINES,
@@ -205,3 +206,17 @@ def test_a_warm_start_begins_with_the_portfolio_of_the_other_tasks(
     gained = run_job(cold, Bowls(), tmp_path).regrets[0]
     assert run_job(warm, Bowls(), tmp_path).regrets[0] < gained
     assert variant(OURS, warm=True) == warm.variant
+
+
+def test_no_ratio_is_taken_to_a_regret_that_may_be_zero() -> None:
+    blocks = [("a", seed) for seed in range(6)]
+    near_zero = dict(zip(blocks, (-0.1, 0.1, -0.1, 0.1, 0.0, 0.1), strict=True))
+    worse = {block: regret + 0.06 for block, regret in near_zero.items()}
+    assert tables._relative(worse, near_zero)[1] == "-"
+    large = {block: regret + 1.0 for block, regret in near_zero.items()}
+    larger = {block: 1.05 * regret for block, regret in large.items()}
+    words, verdict = tables._relative(larger, large)
+    assert words.startswith("+5.0%")
+    assert verdict == "yes"
+    much = {block: 1.2 * regret for block, regret in large.items()}
+    assert tables._relative(much, large)[1] == "no"

@@ -57,7 +57,7 @@ def study_document(crystals: Path, **changes: Any) -> dict[str, Any]:
             "target": {"column": "target", "name": "edge", "unit": "angstrom"},
         },
         "configuration": {"training": {"epochs": 2}},
-        "algorithm": {"searcher": "random"},
+        "algorithm": {"searcher": "random", "scheduler": {"kind": "none"}},
         "budget": {"trials": 2},
         "resources": {"concurrent": 1},
     }

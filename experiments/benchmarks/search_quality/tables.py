@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.benchmarks.search_quality.comparison import (
+    Block,
     Blocks,
     Comparison,
     Interval,
@@ -128,19 +129,38 @@ def workers(results: Results, marks: Sequence[int]) -> str:
         for mark in marks:
             base = results.regrets(OURS, mark)
             changed = results.regrets(name, mark)
-            if not base.keys() & changed.keys():
-                rows.append([str(count), str(mark), NOT_RUN, "", "", ""])
+            comparison = compare(changed, base)
+            if comparison is None:
+                rows.append([str(count), str(mark), NOT_RUN, "", "", "", "", ""])
                 continue
-            loss = relative_interval(changed, base)
-            verdict = "yes" if loss.low < _LOSS_ALLOWED else "no"
-            percent = f"{loss.value:+.1%} ({loss.low:+.1%} … {loss.high:+.1%})"
-            if not loss.is_known:
-                verdict, percent = "one seed", f"{loss.value:+.1%}"
-            seeds = str(results.seeds(name))
-            regret = _shown(mean_interval(changed))
-            rows.append([str(count), str(mark), seeds, regret, percent, verdict])
-    columns = ["workers", "trainings", "seeds", "regret", "loss against one worker"]
-    return markdown([*columns, "interval has values below 10 %"], rows)
+            rows.append(
+                [
+                    *(str(count), str(mark), str(results.seeds(name))),
+                    _shown(mean_interval(changed)),
+                    _signed(comparison.difference),
+                    *_relative(changed, base),
+                    _percent(relative_interval(_gains(changed), _gains(base))),
+                ]
+            )
+    columns = ["workers", "trainings", "seeds", "regret", "minus that of one worker"]
+    columns += ["relative to that of one", "interval has values below 10 %"]
+    return markdown([*columns, "gain relative to that of one"], rows)
+
+
+def _relative(changed: Blocks, base: Blocks) -> tuple[str, str]:
+    """Return the relative loss and whether it may lie below what is allowed."""
+    if not mean_interval(base).low > 0:
+        return "undefined: that of one may be 0", "-"
+    loss = relative_interval(changed, base)
+    return _percent(loss), "yes" if loss.low < _LOSS_ALLOWED else "no"
+
+
+def _gains(regrets: Blocks) -> dict[Block, float]:
+    """Return what was gained on the median of random configurations, whose regret is 1.
+
+    Other than the regret itself it is never near zero, so ratios of it mean something.
+    """
+    return {block: 1 - regret for block, regret in regrets.items()}
 
 
 def failing(results: Results, trainings: int) -> str:
@@ -204,6 +224,12 @@ def _signed(interval: Interval) -> str:
     if not interval.is_known:
         return f"{interval.value:+.3f}"
     return f"{interval.value:+.3f} ({interval.low:+.3f} … {interval.high:+.3f})"
+
+
+def _percent(interval: Interval) -> str:
+    if not interval.is_known:
+        return f"{interval.value:+.1%}"
+    return f"{interval.value:+.1%} ({interval.low:+.1%} … {interval.high:+.1%})"
 
 
 def _emphasised(value: float, best: float) -> str:

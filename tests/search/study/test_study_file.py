@@ -21,6 +21,7 @@ from search.study.resolve import (
     saved_study,
     study_digest,
 )
+from search.study.session import make_engine
 from sitenet_core.errors import ConfigError
 from sitenet_core.families.stores import unit_cell_limit
 
@@ -196,6 +197,16 @@ def test_a_key_that_came_later_changes_no_digest_at_its_old_meaning(
     text = json.dumps(fixed, sort_keys=True, separators=(",", ":"))
     before = hashlib.sha256(text.encode()).hexdigest()
     assert digests["promotion"] == before
+
+
+@pytest.mark.parametrize(("epochs", "rungs"), [(30, (3, 9, 30)), (4, (4,)), (1, (1,))])
+def test_trials_are_halved_by_default_whatever_their_length(
+    tmp_path: Path, epochs: int, rungs: tuple[int, ...]
+) -> None:
+    document = study_document(tmp_path, configuration={"training": {"epochs": epochs}})
+    del document["algorithm"]
+    found = load_study(write_study(tmp_path, document))
+    assert make_engine(found).scheduler.rungs == rungs
 
 
 def test_no_section_that_decides_values_may_change(tmp_path: Path) -> None:
