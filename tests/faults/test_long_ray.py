@@ -11,7 +11,7 @@ from support.fault_checks import (
     essence,
     finished_trials,
 )
-from support.fault_study import kill_after, start
+from support.fault_study import ended, kill_after, start
 from support.fault_work import begun, write_settings
 from support.toy_study import study_document, write_crystals, write_study
 
@@ -43,7 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(home: Path, work: str) -> StudyState:
     """Return an uninterrupted study."""
     name = f"whole-{work}"
-    assert start(home, name, work).wait() == 0, (home / f"{name}.log").read_text()
+    assert ended(start(home, name, work)) == 0, (home / f"{name}.log").read_text()
     state = check_at_the_end(home / "studies" / name, trials=TRIALS)
     assert begun(home / "studies" / name), "the epochs are counted"
     return state
@@ -55,8 +55,8 @@ def test_no_kill_of_a_driver_on_ray_loses_or_repeats_anything(
 ) -> None:
     expected = whole(home, work)
     numbers = random.Random(work)
-    n_killed = 0
-    for number in range(max(1, round(SCALE * KILLS[work] / PER_STUDY))):
+    n_killed, n_studies = 0, max(1, round(SCALE * KILLS[work] / PER_STUDY))
+    for number in range(n_studies):
         name = f"{work}-{number}"
         folder = home / "studies" / name
         if work == "simulated":
@@ -69,8 +69,8 @@ def test_no_kill_of_a_driver_on_ray_loses_or_repeats_anything(
             n_killed += kill_after(driver, folder / "journal.jsonl", lines, delay) < 0
             check_after_fault(folder, before)
         before = finished_trials(folder / "journal.jsonl")
-        assert start(home, name, work).wait() == 0, (home / f"{name}.log").read_text()
+        assert ended(start(home, name, work)) == 0, (home / f"{name}.log").read_text()
         check_after_fault(folder, before)
         state = check_at_the_end(folder, trials=TRIALS)
         assert essence(state) == essence(expected)
-    assert n_killed >= 1
+    assert n_killed >= 0.5 * PER_STUDY * n_studies, "hardly any driver was killed"

@@ -38,6 +38,8 @@ from search.trial.segment import run_segment
 from sitenet_core.errors import SiteNetError
 
 EPOCHS = 4
+PATIENCE = 300
+"""Seconds after which a driver that hangs is ended by SIGALRM: its code is −14."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,7 @@ def _in_child(request: dict[str, Any]) -> int:
     child = os.fork()
     if child == 0:
         code = 1
+        signal.alarm(PATIENCE)
         try:
             if "write" in kill:
                 die_while_writing(kill["write"], kill["place"], kill["share"])

@@ -24,6 +24,8 @@ from search.trial.work import OnEpochDone, WorkResult
 
 WORKS = {"simulated": COUNTED, "trained": "support.fault_study:trained"}
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 300.0
+"""Seconds after which a driver counts as hanging."""
 
 
 class NoTracker:
@@ -95,14 +97,24 @@ def kill_after(
     process: subprocess.Popen[bytes], journal: Path, lines: int, delay: float
 ) -> int:
     """Kill a driver once the journal has grown; return its exit code."""
-    before = _n_lines(journal)
-    while process.poll() is None:
+    before, until = _n_lines(journal), time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < until:
         if _n_lines(journal) - before >= lines:
             time.sleep(delay)
             process.send_signal(signal.SIGKILL)
             return process.wait()
         time.sleep(0.01)
-    return process.wait()
+    return ended(process)
+
+
+def ended(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a driver and return its exit code; one that hangs is killed."""
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
 
 
 def _n_lines(path: Path) -> int:
