@@ -20,6 +20,7 @@ from search.promotion.result import (
     save_result,
 )
 from search.promotion.testing import evaluate_models
+from search.study.edit import finish_edit
 from search.study.folder import StudyFolder
 from search.study.load import Study
 from search.study.lock import study_lock
@@ -63,6 +64,7 @@ def promote(
         InfrastructureError: if MLflow does not take the model; all else is then done.
     """
     with study_lock(folder.lock):
+        finish_edit(folder)
         study = saved_study(folder)
         check_digests(folder, study)
         check_model_name(_registered_name(study))

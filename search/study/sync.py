@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from search.journal import StudyState
+from search.study.edit import finish_edit
 from search.study.folder import StudyFolder
 from search.study.lock import study_lock
 from search.tracking import MlflowTracker, Written, displayed, tracking_uri
@@ -52,6 +53,7 @@ def sync_study(folder: StudyFolder) -> SyncReport:
     """
     uri = tracking_uri(folder.path.parent)
     with study_lock(folder.lock):
+        finish_edit(folder)
         # Nobody else holds the lock, so an open session is one whose driver was killed.
         state: StudyState = folder.state().without_driver()
         written = MlflowTracker(uri, folder.path).rebuild(state)

@@ -20,6 +20,7 @@ from search.journal import (
     StudyState,
     TrialCreated,
 )
+from search.promotion import promote
 from search.study import Study, StudyFolder, load_study
 from search.study.edit import differs, finish_edit, make_edit, plan_edit
 from search.study.resolve import (
@@ -28,6 +29,7 @@ from search.study.resolve import (
     saved_study,
     saved_warm_start,
 )
+from search.study.sync import sync_study
 from search.tracking.views import study_identity
 from search.trial.outcome import Outcome
 from sitenet_core.errors import ConfigError
@@ -275,6 +277,22 @@ def test_an_edit_that_was_killed_after_the_journal_is_finished(
     finish_edit(begun)
     check_digests(begun, saved_study(begun))
     assert saved_study(begun).space.digest == new.space.digest
+
+
+@pytest.mark.parametrize("command", ["promote", "sync"])
+def test_every_command_that_holds_the_lock_finishes_such_an_edit(
+    begun: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    new = study(tmp_path / "new", rates(1e-5, 1e-1))
+    with monkeypatch.context() as patch:
+        patch.setattr("search.study.edit.finish_edit", lambda _folder: None)
+        make_edit(begun, plan_edit(begun, new))
+    if command == "sync":
+        sync_study(begun)
+    else:
+        with pytest.raises(ConfigError, match="data source 'crystals'"):
+            promote(begun)
+    check_digests(begun, saved_study(begun))
 
 
 def test_an_edit_takes_no_time_of_the_budget_and_leaves_nothing_running(
