@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from search.engine.segment import EndReason
 from search.journal import StudyState
 
+HOPELESS = 20
+"""So many trials without a single epoch, and no others, end a study."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -79,6 +82,19 @@ def time_is_up(budget: Budget, state: StudyState, elapsed: float) -> EndReason |
 def may_create(budget: Budget, state: StudyState) -> bool:
     """Return whether one more trial may be created."""
     return budget.trials is None or len(state.trials) < budget.trials
+
+
+def is_hopeless(state: StudyState) -> bool:
+    """Return whether nothing was ever trained in a good many trials that failed.
+
+    Their cause is the study's and not theirs: data that are gone, a GPU that does not
+    answer, a space whose every configuration is refused.
+    """
+    trials = state.trials
+    return len(trials) >= HOPELESS and all(
+        t.outcome is not None and t.outcome.is_failure and not t.epoch_values
+        for t in trials
+    )
 
 
 def epochs_are_up(budget: Budget, state: StudyState) -> bool:

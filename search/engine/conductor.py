@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from search.engine.budget import (
     Spent,
     epochs_are_up,
+    is_hopeless,
     may_create,
     time_is_up,
 )
@@ -126,9 +127,8 @@ class Conductor:
         scheduler, budget = self._engine.scheduler, self._rules.budget
         if epochs_are_up(budget, self._state):
             return continue_interrupted(self._state.trials, scheduler.rungs[0])
-        return scheduler.next_segment(
-            self._state.trials, may_create=may_create(budget, self._state)
-        )
+        may = may_create(budget, self._state) and not is_hopeless(self._state)
+        return scheduler.next_segment(self._state.trials, may_create=may)
 
     @property
     def is_out_of_time(self) -> bool:
@@ -140,6 +140,8 @@ class Conductor:
         """Which budget is used up, when there is nothing to start any more."""
         budget, state = self._rules.budget, self._state
         used_up = EndReason.EPOCHS if epochs_are_up(budget, state) else EndReason.TRIALS
+        if used_up is EndReason.TRIALS and may_create(budget, state):
+            used_up = EndReason.FAILURES
         return time_is_up(budget, state, self._elapsed) or used_up
 
     def epoch_done(

@@ -47,6 +47,8 @@ class EndReason(Enum):
     """Every trial of the budget has its outcome, or waits at a rung."""
     EPOCHS = "epochs"
     """Those of the budget are used up; every trial waits at a rung or has ended."""
+    FAILURES = "failures"
+    """The first trials all failed before their first epoch: so would the others."""
     WALL_CLOCK = "wall_clock"
     """The time is used up; trials that were running can go on with a larger budget."""
     GPU_HOURS = "gpu_hours"

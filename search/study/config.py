@@ -27,7 +27,8 @@ class AshaConfig(StrictModel):
     `stopping`: it goes straight on if it is among the best when it gets there, and
     ends otherwise."""
     min_epochs: int | None = Field(default=None, ge=1)
-    """Epochs of the first rung; null is 3, or all of a shorter trial."""
+    """Epochs of the first rung; null becomes 3, or all of a shorter trial, when a study
+    is read, and stays null where rungs are levels of another fidelity."""
     eta: int = Field(default=3, ge=2)
     """Each rung is `eta` times as deep as the one before, and takes the best 1/`eta`
     of its trials."""

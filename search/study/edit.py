@@ -139,8 +139,13 @@ def finish_edit(folder: StudyFolder) -> None:
     state = folder.state()
     if pending.study_file.is_file() and pending.space_file.is_file():
         study, warm_start = saved_study(pending), saved_warm_start(pending)
-        written = (study_digest(study.config), study.space.digest)
-        if written == (state.study_digest, state.space_digest):
+        told = None if warm_start is None else warm_start.full_digest
+        written = (study_digest(study.config), study.space.digest, told)
+        if written == (
+            state.study_digest,
+            state.space_digest,
+            state.warm_start_digest,
+        ):
             save_study(folder, study)
             save_warm_start(folder, warm_start)
     pending.remove()

@@ -1,7 +1,7 @@
 """Reads a study file with every error at its line and column."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from search.engine.fidelity import Fidelity
 from search.space import Space, Value, find_space, load_space
-from search.study.config import StudyConfig
+from search.study.config import AshaConfig, StudyConfig
 from search.study.fidelity import fidelity_problems, levels_of
 from search.tracking import check_model_name
 from sitenet_core.config import (
@@ -26,6 +26,9 @@ from sitenet_core.config import (
 )
 from sitenet_core.errors import ConfigError
 from sitenet_core.families.registry import get_family
+
+_FIRST_RUNG = 3
+"""Epochs of the first rung where the study names none."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def load_study(path: Path) -> Study:
         raise document.error([problem]) from error
     space = load_space(config.space, relative_to=path.parent)
     _check_configuration(document, space, config.configuration)
-    study = Study(config, space, path)
+    study = _with_first_rung(Study(config, space, path))
     problems = [
         *_promotion_problems(space, config),
         *fidelity_problems(config, space, study.base),
@@ -78,6 +81,19 @@ def load_study(path: Path) -> Study:
     if problems:
         raise document.error(problems)
     return study
+
+
+def _with_first_rung(study: Study) -> Study:
+    """Return the study with the epochs of its first rung, where it names none."""
+    algorithm, epochs = study.config.algorithm, study.base.training.epochs
+    scheduler = algorithm.scheduler
+    if study.config.fidelity.kind != "epochs" or not isinstance(scheduler, AshaConfig):
+        return study
+    first = scheduler.min_epochs or min(_FIRST_RUNG, epochs)
+    scheduler = scheduler.model_copy(update={"min_epochs": first})
+    algorithm = algorithm.model_copy(update={"scheduler": scheduler})
+    config = study.config.model_copy(update={"algorithm": algorithm})
+    return replace(study, config=config)
 
 
 def _check_configuration(

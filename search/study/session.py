@@ -44,8 +44,6 @@ from sitenet_core.config import session_versions
 from sitenet_core.errors import InfrastructureError
 
 _PACKAGES = ("sitenet-search", "torch", "ray", "hyperopt", "pytorch-lightning")
-_FIRST_RUNG = 3
-"""Epochs of the first rung where the study names none."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +230,7 @@ def _scheduler(config: AshaConfig | NoSchedulerConfig, fidelity: Fidelity) -> Sc
     return make_scheduler(
         config.kind,
         epochs=fidelity.epochs,
-        min_epochs=config.min_epochs or min(_FIRST_RUNG, fidelity.epochs),
+        min_epochs=config.min_epochs or 1,
         eta=config.eta,
         mode=config.mode,
     )

@@ -90,6 +90,13 @@ class StudySummary:
             lines.append(f"best: trial {best.number}, {value}")
             if best.bundle is not None:
                 lines.append(f"bundle: {self.folder / best.bundle}")
+        elif (furthest := self._furthest) is not None:
+            value = f"{OBJECTIVE} {furthest.value:.5g} {self.unit}"
+            lines.append(
+                "the budget ended before a trial was complete; best of the deepest "
+                f"rung: trial {furthest.number} at epoch {max(furthest.rung_values)}, "
+                f"{value}"
+            )
         found = rung_agreements(self.state.trials)
         agreements = (a.line(self.fidelity) for a in found)
         lines.extend(line for line in agreements if line is not None)
@@ -107,17 +114,35 @@ class StudySummary:
         return lines
 
     def require_success(self) -> None:
-        """Raise NoTrialSucceededError, with the reasons, if no trial was completed."""
-        if self.state.best is not None:
+        """Raise NoTrialSucceededError, with the reasons, if no trial has a value.
+
+        A budget may end before any trial is complete; those that wait at a rung can be
+        promoted, or go on.
+        """
+        if self._furthest is not None:
             return
         reasons = Counter(t.message for t in self.state.trials if t.message)
         shown = "".join(f"\n  {n} × {text}" for text, n in reasons.most_common(5))
         counts = ", ".join(f"{n} {word}" for word, n in self.counts.items())
         raise NoTrialSucceededError(
-            f"{self.folder}: no trial of the study was completed "
+            f"{self.folder}: no trial of the study reached a rung "
             f"({counts or 'none was started'}); logs and tracebacks lie in "
             f"{self.folder / 'trials'}. A larger budget and --resume go on with "
             f"unfinished trials.{shown}"
+        )
+
+    @property
+    def _furthest(self) -> TrialRecord | None:
+        """The best trial of the deepest rung that one reached without failing."""
+        reached = [
+            t
+            for t in self.state.trials
+            if t.rung_values and not (t.outcome is not None and t.outcome.is_failure)
+        ]
+        return min(
+            reached,
+            key=lambda t: (-max(t.rung_values), t.value, t.number),
+            default=None,
         )
 
     def _trial(self, record: TrialRecord) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 The first trials follow a scrambled Sobol sequence. After that, a few hundred
 configurations (anywhere, and around the best trials) are compared by how much they are
-expected to improve on a value well ahead of the best of the deepest rung (Jones,
-Schonlau and Welch, *Efficient Global Optimization of Expensive Black-Box Functions*,
-1998, Equation 15), times the probability that their training does not break. See
-`rung_chain` for the model, `feasibility` for failures. Trials that are running count as
-if they were to meet their prediction, so that a second worker is sent elsewhere.
-Everything is computed from the records at every proposal; nothing is kept.
+expected to improve on the best value of the deepest rung, or on one well ahead of it,
+in turn (Jones, Schonlau and Welch, *Efficient Global Optimization of Expensive
+Black-Box Functions*, 1998, Equation 15), times the probability that their training does
+not break. See `rung_chain` for the model, `feasibility` for failures. Trials that are
+running count as if they were to meet their prediction, so that a second worker is sent
+elsewhere. Everything is computed from the records at every proposal; nothing is kept.
 """
 
 import math
@@ -33,10 +33,11 @@ from search.journal.records import TrialRecord
 from search.space.space import Space
 from search.space.values import Value
 
-_AHEAD = 2.5
-"""Normal scores by which a configuration is to be better than the best that is known.
-Expected improvement on the best itself stays too close to it: proposals resemble each
-other, most of all with several workers, whose trials teach each other late."""
+_AHEAD = (0.0, 1.0, 3.0)
+"""Normal scores by which a configuration is to be better than the best that is known,
+in turn. Improvement on the best itself refines what is good already; alone it stays too
+close to it, most of all with several workers, whose trials teach each other late. Far
+ahead of it, what may be much better counts most; alone that refines nothing."""
 _BELIEF = 10.0
 """Trials after which a prior of the space has the power of one."""
 _LEAST = math.log(0.9)
@@ -69,7 +70,8 @@ class GaussianSearcher:
         evidence = Evidence.of(UnitSpace(space), history)
         if trial < self._startup_trials or evidence is None:
             return startup_sample(space, trial=trial, seed=seed)
-        model = Model.of(evidence, earlier)
+        ahead = _AHEAD[trial % len(_AHEAD)]
+        model = Model.of(evidence, earlier, ahead)
         candidates = Candidates(model.units, generator(seed, trial))
         return model.units.decode(model.most_promising(candidates))
 
@@ -94,6 +96,8 @@ class Model:
     feasibility: Feasibility | None
     target: float
     """Best score of the deepest rung, as seen or as believed of running trials."""
+    ahead: float
+    """Normal scores by which that is to be improved on."""
     best: FloatArray
     """(n, n_parameters) the best trials, of the deepest rung first."""
     belief: float
@@ -101,7 +105,7 @@ class Model:
     *πBO*, ICLR 2022, arXiv:2204.11051, Equation 6)."""
 
     @classmethod
-    def of(cls, evidence: Evidence, earlier: Earlier) -> "Model":
+    def of(cls, evidence: Evidence, earlier: Earlier, ahead: float = 0.0) -> "Model":
         """Return the model of what the records and earlier studies tell."""
         units, samples = evidence.units, evidence.samples
         first = samples[0]
@@ -117,6 +121,7 @@ class Model:
                 first.features, evidence.features(evidence.failed), units.owners
             ),
             target=float(min(samples[-1].scores.min(), *believed, math.inf)),
+            ahead=ahead,
             best=evidence.best,
             belief=_BELIEF / len(evidence.history),
         )
@@ -146,7 +151,7 @@ class Model:
         """Return the logarithm of the expected improvement that will not fail."""
         features = self.units.features(points)
         mean, deviation = self.chain.predict(features)
-        merit = log_expected_improvement(mean, deviation, self.target - _AHEAD)
+        merit = log_expected_improvement(mean, deviation, self.target - self.ahead)
         merit = merit + self.belief * self.units.log_prior(points)
         if self.feasibility is not None:
             likely = self.feasibility.log_probability(features)

@@ -1,5 +1,6 @@
 """Budgets: which ends a study first, how, and what a larger one goes on with."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from support.conducted_study import Bench, Killed
 from support.simulated_study import square
 
-from search.engine.budget import Spent
+from search.engine.budget import HOPELESS, Spent
 from search.engine.schedulers import Asha, FullTraining
 from search.engine.segment import Answer, EndReason, Segment
 from search.journal import Clock, StudyState
@@ -18,6 +19,7 @@ from search.study.limits import study_budget, used_of_budget
 from search.trial.outcome import Outcome
 
 ASHA = Asha(epochs=9, min_epochs=1, eta=3)
+BROKEN = {"do": "data", "epoch": 1}
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +90,29 @@ def test_a_killed_driver_does_not_change_where_the_epochs_end(
     assert [dict(t.epoch_values) for t in state.trials] == [
         dict(t.epoch_values) for t in whole.trials
     ]
+
+
+@pytest.mark.parametrize("rules", [{"epoch_budget": 100}, {"trials": 1000}])
+def test_a_study_of_which_nothing_can_be_trained_ends(
+    tmp_path: Path, rules: dict[str, int]
+) -> None:
+    bench = Bench(tmp_path, ASHA, rules={"trials": None, **rules})
+    plan = {str(number): BROKEN for number in range(50)}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    state = bench.session()
+    assert len(state.trials) == HOPELESS
+    assert state.ended == "failures"
+
+
+def test_failures_after_a_trial_that_was_trained_end_no_study(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, ASHA, rules={"trials": 2 * HOPELESS})
+    plan = {
+        str(number): {"do": "data", "epoch": 1} for number in range(1, 2 * HOPELESS)
+    }
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    state = bench.session()
+    assert len(state.trials) == 2 * HOPELESS
+    assert state.ended == "trials"
 
 
 def test_what_comes_first_ends_the_study(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 from support.searcher_contract import CONDITIONAL, history_of
-from support.simulated_study import finished, square, toy_space
+from support.simulated_study import SimulatedStudy, finished, square, toy_space
 
+from search.engine.schedulers import FullTraining
 from search.engine.searchers import NO_EARLIER, Earlier, Observation, make_searcher
 from search.engine.searchers.candidates import Candidates
 from search.engine.searchers.duplicates import NEAR, Neighbourhood
@@ -217,19 +218,40 @@ def test_a_running_trial_is_believed_to_meet_its_prediction() -> None:
     assert waited.merit(there)[0] < alone.merit(there)[0] - 0.5
 
 
-def test_what_may_be_far_better_goes_before_what_is_surely_a_little_better() -> None:
+def test_a_sure_gain_counts_most_near_the_best_and_a_chance_far_ahead_of_it() -> None:
     space = square()
     known = [finished(k, {"x": 0.1 + k / 50, "y": 0.1}, 1 - k / 50) for k in range(12)]
     evidence = Evidence.of(UnitSpace(space), known)
     assert evidence is not None
-    model = Model.of(evidence, NO_EARLIER)
+    model = Model.of(evidence, NO_EARLIER, ahead=0.0)
     sure, doubtful = np.array([[0.34, 0.1], [0.9, 0.9]])
     points = np.array([sure, doubtful])
     (better, worse), (small, large) = model.chain.predict(model.units.features(points))
     assert better < model.target < worse
     assert small < large
-    merits = model.merit(points)
-    assert merits[1] > merits[0]
+    here, far = (replace(model, ahead=a).merit(points) for a in (0.0, 4.0))
+    assert here[0] > here[1]
+    assert far[0] < far[1]
+
+
+def test_a_smooth_bowl_is_followed_down_and_not_only_explored() -> None:
+    axis = {"type": "float", "low": 0.0, "high": 1.0}
+    space = toy_space(**dict.fromkeys("abcde", axis))
+
+    def distance(name: str, seed: int) -> float:
+        centre = np.random.default_rng(seed).uniform(0.2, 0.8, 5)
+
+        def bowl(flat: FlatConfiguration, _epoch: int) -> float:
+            return float(((np.array(list(flat.values())) - centre) ** 2).sum())
+
+        study = SimulatedStudy(space, bowl, make_searcher(name), FullTraining(1), seed)
+        return min(bowl(trial.configuration, 1) for trial in study.run(trials=60))
+
+    found = {
+        name: np.mean([distance(name, seed) for seed in range(4)])
+        for name in ("gaussian", "hyperopt")
+    }
+    assert found["gaussian"] < 0.75 * found["hyperopt"]
 
 
 def test_a_long_history_is_bounded_by_the_best_and_the_newest() -> None:

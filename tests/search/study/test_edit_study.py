@@ -26,10 +26,13 @@ from search.study.edit import differs, finish_edit, make_edit, plan_edit
 from search.study.resolve import (
     check_digests,
     save_study,
+    save_warm_start,
     saved_study,
     saved_warm_start,
 )
+from search.study.session import begin_study
 from search.study.sync import sync_study
+from search.study.warm_start import resolve_warm_start
 from search.tracking.views import study_identity
 from search.trial.outcome import Outcome
 from sitenet_core.errors import ConfigError
@@ -279,6 +282,36 @@ def test_an_edit_that_was_killed_after_the_journal_is_finished(
     assert saved_study(begun).space.digest == new.space.digest
 
 
+def warm_started(begun: StudyFolder, tmp_path: Path) -> StudyFolder:
+    """Return a study with one trial that began with what another one tells."""
+    warm = study(tmp_path / "warm", name="warm", warm_start=["toy"])
+    folder = StudyFolder(begun.path.parent / "warm")
+    save_study(folder, warm)
+    save_warm_start(folder, resolve_warm_start(warm, folder))
+    begin_study(folder, warm)
+    add_trial(Journal.open(folder.journal), 0, {RATE: 1e-3}, 0.4)
+    return folder
+
+
+def test_what_is_left_of_a_finished_edit_takes_nothing_away(
+    begun: StudyFolder, tmp_path: Path
+) -> None:
+    """A driver was killed while it removed the new files, of which one is gone."""
+    folder = warm_started(begun, tmp_path)
+    wide = rates(1e-5, 1e-1)
+    new = study(tmp_path / "new", wide, name="warm", warm_start=["toy"])
+    make_edit(folder, plan_edit(folder, new))
+    kept = saved_warm_start(folder)
+    assert kept is not None
+    for lost in ("warm_start.json", "study.yaml", "space.json"):
+        save_study(folder.pending_edit, saved_study(folder))
+        save_warm_start(folder.pending_edit, kept)
+        (folder.pending_edit.path / lost).unlink()
+        finish_edit(folder)
+        assert saved_warm_start(folder) == kept
+        check_digests(folder, saved_study(folder))
+
+
 @pytest.mark.parametrize("command", ["promote", "sync"])
 def test_every_command_that_holds_the_lock_finishes_such_an_edit(
     begun: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
@@ -321,16 +354,7 @@ def test_an_edit_takes_no_time_of_the_budget_and_leaves_nothing_running(
 def test_what_earlier_studies_handed_on_is_carried_into_the_new_space(
     begun: StudyFolder, tmp_path: Path
 ) -> None:
-    from search.study.resolve import save_warm_start
-    from search.study.session import begin_study
-    from search.study.warm_start import resolve_warm_start
-
-    warm = study(tmp_path / "warm", name="warm", warm_start=["toy"])
-    folder = StudyFolder(begun.path.parent / "warm")
-    save_study(folder, warm)
-    save_warm_start(folder, resolve_warm_start(warm, folder))
-    begin_study(folder, warm)
-    add_trial(Journal.open(folder.journal), 0, {RATE: 1e-3}, 0.4)
+    folder = warm_started(begun, tmp_path)
     narrow = study(tmp_path / "new", rates(5e-4, 4e-3), name="warm", warm_start=["toy"])
     edited(folder, narrow)
     warm_start = saved_warm_start(folder)

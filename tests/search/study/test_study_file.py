@@ -38,6 +38,14 @@ def test_every_default_is_in_the_resolved_file(tmp_path: Path) -> None:
     text = folder.study_file.read_text()
     assert "max_lost_worker_retries: 2" in text
     assert "startup_trials:" in text
+    document = study_document(
+        tmp_path / "crystals", configuration={"training": {"epochs": 30}}
+    )
+    del document["algorithm"]
+    halved = load_study(write_study(tmp_path / "halved", document))
+    save_study(StudyFolder(tmp_path / "studies" / "halved"), halved)
+    halved_file = tmp_path / "studies" / "halved" / "study.yaml"
+    assert "min_epochs: 3" in halved_file.read_text(), "whatever a later default is"
     saved = saved_study(folder)
     assert saved.config == original.config
     assert saved.space.digest == original.space.digest
