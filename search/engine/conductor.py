@@ -261,6 +261,7 @@ class Conductor:
             seconds_left=self._seconds_left_of(record.number),
             begins_after=event.begins_after,
             micro_batch=event.micro_batch,
+            in_use=None if memory is None else memory.in_use,
             smallest=memory is not None and memory.smallest,
         )
 

@@ -128,7 +128,7 @@ class Desk:
         return FailedMessage(
             outcome=Outcome.FAILED_OOM if known else Outcome.FAILED_LOST_WORKER,
             message=KILLED_FOR_MEMORY,
-            micro_batch=segment.micro_batch,
+            micro_batch=segment.in_use or segment.micro_batch,
             smallest=segment.smallest,
         )
 

@@ -27,6 +27,8 @@ class Segment:
     """Epochs of the trial before this training began, at a level of the fidelity."""
     micro_batch: int | None = None
     """Most that may go through the network at once; None is what suits the device."""
+    in_use: int | None = None
+    """What of the micro-batch goes through the network, see `MemoryPlan`."""
     smallest: bool = False
     """Whether less than that would not take less memory."""
 

@@ -47,8 +47,8 @@ class TrialRecord:
     """Whether a segment is in the hands of a worker now."""
     bundle: str | None = None
     micro_batch: int | None = None
-    """Largest micro-batch of the next segment: that of the one before, halved if it ran
-    out of memory; None where the worker decides."""
+    """Largest micro-batch that a further segment may have, half of what ran out of
+    memory; None as long as nothing did."""
     message: str = ""
     """What went wrong, for a person; empty if nothing did."""
 

@@ -43,6 +43,8 @@ class TrialDetails:
     """Seconds from the start of the session to the start of the current segment."""
     gpus: float = 0.0
     """GPUs of the current segment."""
+    micro_batch: int | None = None
+    """Largest micro-batch of the latest segment; None where the worker decided."""
     failures: tuple[SegmentFailed, ...] = ()
     predicted_bytes: int | None = None
     """Peak of memory that the latest segment was expected to have."""
@@ -137,7 +139,6 @@ def _started(
         begins_after=event.begins_after,
         running=True,
         epoch_values={e: v for e, v in record.epoch_values.items() if e <= keep},
-        micro_batch=event.micro_batch or record.micro_batch,
     )
     curve = {e: m for e, m in details.curve.items() if e <= keep}
     details = replace(
@@ -147,6 +148,7 @@ def _started(
         repeated_epochs=details.repeated_epochs + repeated,
         began=elapsed,
         gpus=event.gpus,
+        micro_batch=event.micro_batch,
         predicted_bytes=event.predicted_bytes,
         memory_bytes=event.memory_bytes,
     )

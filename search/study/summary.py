@@ -158,7 +158,7 @@ class StudySummary:
             "attempts": record.attempts,
             "seconds": round(details.seconds, 3),
             "memory": {
-                "micro_batch": record.micro_batch,
+                "micro_batch": details.micro_batch,
                 "halvings": details.halvings,
                 "predicted_bytes": details.predicted_bytes,
                 "memory_bytes": details.memory_bytes,

@@ -156,7 +156,7 @@ def _trial_tags(
         "attempts": str(trial.attempts),
         "message": trial.message[:LONGEST_TAG],
         "folder": details.folder or "",
-        "micro_batch": _number(trial.micro_batch),
+        "micro_batch": _number(details.micro_batch),
         "micro_batch_halvings": _number(details.halvings or None),
         "predicted_bytes": _number(details.predicted_bytes),
         "memory_bytes": _number(details.memory_bytes),

@@ -104,12 +104,13 @@ def run_session(
     check_precision(config, device)
     micro = group_size(family, config, device, options.micro_batch)
     check_data(family, config, data)
+    at_once = 1
     with (
         torch_threads(options.threads) as threads,
         own_random_state(device, config.training.seed),
         memory_errors(
             f"{config.family} on {device}, {len(data.training_ids)} crystals",
-            lambda: split_in_use(family, config, data, micro),
+            lambda: split_in_use(family, config, data, micro, at_once),
         ),
     ):
         session = Session(

@@ -14,7 +14,7 @@ from sitenet_core.families import MicroBatch, get_family
 from sitenet_core.training.calibration import Amounts, Calibration
 from sitenet_core.training.forecast import Sizes, amounts, largest_batch
 from sitenet_core.training.machine import Device
-from sitenet_core.training.splitting import is_smallest, smallest_budget
+from sitenet_core.training.splitting import in_use, is_smallest, smallest_budget
 
 _MIB = 2**20
 _GUESSED_PROCESS: dict[Device, int] = {"cpu": 700 * _MIB, "gpu": 600 * _MIB}
@@ -79,6 +79,9 @@ class MemoryPlan:
 
     micro_batch: int
     """As in `FitOptions`."""
+    in_use: int
+    """What a group has of the largest batch, if that is less: only below it does
+    another micro-batch take less memory."""
     smallest: bool
     """Whether it cannot be divided further."""
     predicted_bytes: int
@@ -110,32 +113,31 @@ def plan_memory(
         memory_bytes: what it may use; None if that is not known.
         most: largest group that it may have, after lack of memory; None is no limit.
     """
-    for micro in _candidates(config, sizes, model, memory_bytes, most):
-        smallest = is_smallest(micro, sizes[micro.unit])
-        peak = round(model.peak_bytes(_kept_at_once(config, sizes, model, micro)))
-        plan = MemoryPlan(micro.budget, smallest, peak, memory_bytes)
+    family = get_family(config.family)
+    micro = family.micro_batch(config, memory_bytes if model.device == "gpu" else None)
+    largest = largest_batch(family, config, sizes, micro.unit)
+    at_once = model.threads if model.device == "cpu" else 1
+    budget = micro.budget if most is None else min(micro.budget, most)
+    least = smallest_budget(micro, sizes[micro.unit])
+    for candidate in _candidates(budget, largest, least):
+        tried = replace(micro, budget=candidate)
+        smallest = is_smallest(tried, sizes[micro.unit])
+        peak = round(model.peak_bytes(_kept_at_once(config, sizes, model, tried)))
+        used = in_use(tried, largest, at_once)
+        plan = MemoryPlan(candidate, used, smallest, peak, memory_bytes)
         if plan.fits or smallest:
             return plan
     raise RuntimeError("the smallest group was not among those that were tried")
 
 
-def _candidates(
-    config: TrialConfig,
-    sizes: Sizes,
-    model: MemoryModel,
-    memory_bytes: int | None,
-    most: int | None,
-) -> Iterator[MicroBatch]:
-    family = get_family(config.family)
-    micro = family.micro_batch(config, memory_bytes if model.device == "gpu" else None)
-    least = smallest_budget(micro, sizes[micro.unit])
-    budget = micro.budget if most is None else min(micro.budget, most)
-    yield replace(micro, budget=budget)
+def _candidates(budget: int, largest: int, least: int) -> Iterator[int]:
+    """Yield a budget, then halves of it down to the least."""
+    yield budget
     # Above the largest batch no budget changes anything.
-    budget = min(budget, largest_batch(family, config, sizes, micro.unit))
+    budget = min(budget, largest)
     while budget > least:
         budget = max(least, budget // 2)
-        yield replace(micro, budget=budget)
+        yield budget
 
 
 def _kept_at_once(

@@ -7,6 +7,7 @@ from sitenet_core.data.batches import epoch_order, plan_batches
 from sitenet_core.families.protocol import MicroBatch, ModelFamily
 from sitenet_core.training.loader import batch_sizes
 from sitenet_core.training.options import TrainingData
+from sitenet_core.training.workers import shared_budget
 
 
 def smallest_budget(micro: MicroBatch, weights: np.ndarray) -> int:
@@ -31,19 +32,37 @@ def is_smallest(micro: MicroBatch, weights: np.ndarray) -> bool:
 
 
 def split_in_use(
-    family: ModelFamily, config: TrialConfig, data: TrainingData, micro: MicroBatch
+    family: ModelFamily,
+    config: TrialConfig,
+    data: TrainingData,
+    micro: MicroBatch,
+    at_once: int = 1,
 ) -> tuple[int, bool]:
     """Return the most that goes through the network at once, and if it is the least.
 
-    It is the budget, or the largest declared batch of a first epoch if that is less: a
-    budget between the two changes nothing.
+    It is the budget, or what a group has of the largest declared batch of a first
+    epoch if that is less: a budget between the two changes nothing.
+
+    Args:
+        family: of the model.
+        config: what is trained.
+        data: what it is trained on.
+        micro: how batches are divided.
+        at_once: groups that are worked on at the same time.
     """
     sets = [ids for ids in (data.training_ids, data.validation_ids) if ids]
     rows = [data.store.index_of(ids) for ids in sets]
     every = np.asarray(data.store.column(micro.unit), dtype=np.int64).ravel()
     largest = max(_largest(family, config, data, every, of_set) for of_set in rows)
     smallest = is_smallest(micro, every[np.concatenate(rows)])
-    return min(micro.budget, largest), smallest
+    return in_use(micro, largest, at_once), smallest
+
+
+def in_use(micro: MicroBatch, largest: int, at_once: int) -> int:
+    """Return how much a group has of a batch of `largest`, in the budget's unit."""
+    if not micro.splits:
+        return min(micro.budget, largest)
+    return min(micro.budget, shared_budget(largest, largest, at_once) or largest)
 
 
 def _largest(

@@ -27,7 +27,7 @@ def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def plan_of_100(_: FlatConfiguration, _until: int, most: int | None) -> MemoryPlan:
     """Predict too little, so that a trial begins with 100 at once."""
     micro_batch = 100 if most is None else min(most, 100)
-    return MemoryPlan(micro_batch, micro_batch <= 1, 7 * micro_batch, 1000)
+    return MemoryPlan(micro_batch, micro_batch, micro_batch <= 1, 7 * micro_batch, 1000)
 
 
 def bench(folder: Path, **plan: Any) -> Bench:
@@ -60,7 +60,8 @@ def test_the_micro_batch_is_halved_and_the_trial_goes_on_from_its_checkpoint(
     assert state.trials[1].micro_batch == 25
     assert state.details[1].halvings == 2
     assert state.details[1].predicted_bytes == 175
-    assert state.trials[0].micro_batch == 100, "other trials are not touched"
+    assert state.trials[0].micro_batch is None, "other trials are not touched"
+    assert state.details[0].micro_batch == 100
     whole = Bench(tmp_path / "whole", rules={"trials": 3})
     whole.folder.mkdir()
     expected = whole.session().trials
@@ -158,6 +159,22 @@ def test_a_worker_that_the_kernel_killed_for_its_memory_is_halved(
     assert [e.micro_batch for e in started(tmp_path)] == [100, 50, 25]
     assert state.details[1].lost_workers == 0
     assert state.trials[1].outcome is Outcome.COMPLETED
+
+
+def test_a_kill_halves_what_was_in_use_and_not_what_was_allowed(
+    tmp_path: Path,
+) -> None:
+    study = bench(tmp_path, do="lost", attempts=[1, 2])
+
+    def plan(flat: FlatConfiguration, until: int, most: int | None) -> MemoryPlan:
+        planned = plan_of_100(flat, until, most)
+        return replace(planned, in_use=min(20, planned.in_use))
+
+    study.plan_memory = plan
+    counts = iter([0, 1, 2])
+    study.kills = MemoryKills(lambda: next(counts))
+    study.session()
+    assert [e.micro_batch for e in started(tmp_path)] == [100, 10, 5]
 
 
 def test_one_kill_explains_one_lost_worker(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from search.journal import (
     Journal,
     PromotionRerun,
     PromotionReruns,
+    SegmentFailed,
     SegmentStarted,
     read_journal,
 )
@@ -24,6 +25,7 @@ from search.study import StudyFolder
 from search.study.load import load_study
 from search.study.resolve import promotion_digest
 from search.tracking import MlflowStore, tracking_uri
+from search.trial.outcome import Outcome
 from sitenet_core.errors import ConfigError, InfrastructureError, NonFiniteLossError
 
 TWO_BY_TWO = "top_k: 2\n  seeds: 2"
@@ -31,6 +33,16 @@ TWO_BY_TWO = "top_k: 2\n  seeds: 2"
 
 class Killed(BaseException):
     """Stands for a kill: nothing of ours handles it."""
+
+
+def no_memory(trial: int, micro_batch: int) -> SegmentFailed:
+    return SegmentFailed(
+        trial=trial,
+        attempt=1,
+        kind=Outcome.FAILED_OOM,
+        message="no memory left",
+        micro_batch=micro_batch,
+    )
 
 
 @pytest.fixture
@@ -275,7 +287,7 @@ def test_a_promotion_that_began_before_there_were_reruns_goes_on_without(
     assert result.report() == result.table()
 
 
-def test_what_fitted_into_memory_in_the_search_is_what_is_trained_again(
+def test_half_of_what_ran_out_of_memory_in_the_search_is_trained_again(
     twice: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = twice.journal.read_bytes().splitlines(keepends=True)
@@ -283,8 +295,13 @@ def test_what_fitted_into_memory_in_the_search_is_what_is_trained_again(
     twice.journal.write_bytes(lines[0])
     journal = Journal.open(twice.journal)
     for event in events[1:]:
-        if isinstance(event, SegmentStarted) and event.trial == 1:
-            event = event.model_copy(update={"micro_batch": 7})  # noqa: PLW2901
+        attempt = getattr(event, "attempt", None)
+        if attempt is not None and getattr(event, "trial", None) == 1:
+            if isinstance(event, SegmentStarted) and attempt == 1:
+                journal.append(event)
+                journal.append(no_memory(trial=1, micro_batch=14))
+            later = {"attempt": attempt + 1}
+            event = event.model_copy(update=later)  # noqa: PLW2901
         journal.append(event)
     seen: dict[str, int | None] = {}
     patched_fit(

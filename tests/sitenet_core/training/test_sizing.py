@@ -19,7 +19,12 @@ from sitenet_core.training.calibration import Calibration, Machine
 from sitenet_core.training.forecast import amounts, largest_batch
 from sitenet_core.training.module import TrainingModule
 from sitenet_core.training.sizing import MemoryModel, plan_memory, some_crystals
-from sitenet_core.training.splitting import is_smallest, smallest_budget, split_in_use
+from sitenet_core.training.splitting import (
+    in_use,
+    is_smallest,
+    smallest_budget,
+    split_in_use,
+)
 
 GUESS = MemoryModel.guessed("cpu", 1)
 FAMILY = get_family("sitenet")
@@ -148,6 +153,14 @@ def test_a_budget_above_the_largest_batch_counts_as_that_batch(
     assert not smallest
     small = MicroBatch("n_pairs", 1, splits=True)
     assert split_in_use(FAMILY, CONFIG, data, small) == (1, True)
+
+
+def test_each_of_several_threads_has_its_share_of_the_largest_batch() -> None:
+    micro = MicroBatch("n_pairs", 10**9, splits=True)
+    assert in_use(micro, 100_000, 1) == 100_000
+    assert in_use(micro, 100_000, 4) == 25_000
+    assert in_use(replace(micro, budget=7), 100_000, 4) == 7
+    assert in_use(replace(micro, splits=False), 100_000, 4) == 100_000
 
 
 @pytest.mark.parametrize(
