@@ -13,7 +13,13 @@ from search.cli.output import (
 def add_parsers(commands: Commands) -> None:
     """Add `promote`."""
     parser = commands.add_parser(
-        "promote", help="train the best trial long, test it once, register it"
+        "promote",
+        help="train the best trial long, test it once, register it",
+        description="Train the best trials again with further seeds, choose one by "
+        "their mean, train it long, test it once and register it. `promotion.top_k` "
+        "and `promotion.seeds` of the study file say how many of each, 15 trainings if "
+        "they are left out, and may be changed until this is begun. What is done is "
+        "not done again after an interruption.",
     )
     parser.add_argument("name", metavar="NAME", help="name of the study")
     add_directory(parser)

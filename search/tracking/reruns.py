@@ -83,7 +83,7 @@ def _view(
         start_ms=start_ms,
         status=status,
         end_ms=None if status == "RUNNING" else last_ms,
-        tags={**tags, **division_tags(state, name), **_tags(rerun)},
+        tags={**state.digests, **tags, **division_tags(state, name), **_tags(rerun)},
         params=parameters(state.trials[trial].configuration),
         points=tuple(points),
     )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from search.study import StudyFolder
 from search.study.load import load_study
 from search.study.resolve import promotion_digest
 from search.tracking import MlflowStore, tracking_uri
+from search.tracking.reruns import rerun_views
 from search.trial.outcome import Outcome
 from sitenet_core.errors import ConfigError, InfrastructureError, NonFiniteLossError
 
@@ -124,6 +126,10 @@ def test_reruns_are_runs_in_mlflow_with_their_curves(twice: StudyFolder) -> None
         assert [p.step for p in history] == [1, 2]
         assert run.info.status == "FINISHED"
         assert "optimizer.learning_rate" in run.data.params
+    stated = {"data_digest": "d", "split_digest": "s"}
+    state = replace(StudyState.read(twice.journal), digests=stated)
+    for view in rerun_views(state, {}):
+        assert stated.items() <= view.tags.items(), "from the journal alone"
 
 
 def test_a_killed_rerun_goes_on_and_none_is_trained_twice(
