@@ -18,6 +18,7 @@ from search.journal import (
     PromotionReruns,
     SegmentFailed,
     SegmentStarted,
+    StudyState,
     read_journal,
 )
 from search.journal.events import PromotionEpoch, PromotionStarted
