@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from search.journal import OBJECTIVE, EpochDone, read_journal
-from search.study import RunOptions, StudyFolder, run_study
+from search.study import StudyFolder
 from sitenet_core.config import load_yaml, merge
 
 HERE = Path(__file__).parent
+SITENET = Path(sys.executable).with_name("sitenet")
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "default": {},
     "random-halving": {"searcher": "random"},
@@ -46,8 +49,10 @@ class Search:
         budget: int = load_yaml(file).data["budget"]["epochs"]
         values = self._values()
         if len(values) < budget:
-            options = RunOptions(directory=self.work, resume=True, progress=False)
-            run_study(file, options)
+            # A process of its own, as a user has.
+            command = [str(SITENET), "search", "run", str(file), "--resume"]
+            where = ["--dir", str(self.work), "--json"]
+            subprocess.run([*command, *where], check=True, stdout=subprocess.DEVNULL)
             values = self._values()
         finite = [v if np.isfinite(v) else np.inf for v in values[:budget]]
         return tuple(np.minimum.accumulate(finite).tolist())

@@ -12,6 +12,7 @@ from typing import Protocol
 from experiments.benchmarks.search_quality.peers.optuna_tpe import run_optuna
 from experiments.benchmarks.search_quality.peers.ray_wiring import run_ray_wiring
 from experiments.benchmarks.search_quality.peers.smac_search import run_smac
+from experiments.benchmarks.search_quality.peers.training import FIRST_RUNG
 from experiments.benchmarks.search_quality.problem import Problem
 from experiments.benchmarks.search_quality.simulate import Simulation, Trace
 from search.engine.rules import Engine
@@ -42,7 +43,7 @@ class EngineMethod:
     label: str
     searcher: str
     scheduler: str = "asha"
-    min_epochs: int = 2
+    min_epochs: int = FIRST_RUNG
     eta: int = 3
 
     def engine(self, problem: Problem, earlier: Earlier = NO_EARLIER) -> Engine:
@@ -63,7 +64,8 @@ class EngineMethod:
     @property
     def fingerprint(self) -> str:
         """Digest of the code that decides the result."""
-        return code_digest(_ENGINE_CODE)
+        rungs = f"{self.scheduler} {self.min_epochs} {self.eta}"
+        return code_digest(_ENGINE_CODE, rungs)
 
 
 class Runner(Protocol):

@@ -91,7 +91,7 @@ _INTRODUCTION = """\
 # What a history is worth, and what a misleading one costs
 
 Searches on the tasks of the LCBench surrogate that make the table of
-`search_quality`, by the engine of a study (one worker, rungs 2, 6, 17 and 52), each
+`search_quality`, by the engine of a study (one worker, rungs 3, 9, 27 and 52), each
 with four histories: none; what `warm_start` carries over from searches of {earlier}
 full trainings on the 22 other tasks; the same after every rank within every study was
 turned round, so that the worst configurations pass for the best; and a search of

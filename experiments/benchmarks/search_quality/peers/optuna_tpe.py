@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.benchmarks.search_quality.peers.training import (
+    FIRST_RUNG,
     BrokenTrainingError,
     Budget,
 )
@@ -87,10 +88,13 @@ def _suggested(trial: Any, name: str, parameter: Parameter) -> Value:
 def _pruner(name: str, epochs: int) -> Any:
     from optuna import pruners
 
+    first, eta = FIRST_RUNG, 3
     known: dict[str, Callable[[], Any]] = {
         "none": pruners.NopPruner,
         "median": pruners.MedianPruner,
-        "halving": lambda: pruners.SuccessiveHalvingPruner(2, reduction_factor=3),
-        "hyperband": lambda: pruners.HyperbandPruner(2, epochs, reduction_factor=3),
+        "halving": lambda: pruners.SuccessiveHalvingPruner(first, reduction_factor=eta),
+        "hyperband": lambda: pruners.HyperbandPruner(
+            first, epochs, reduction_factor=eta
+        ),
     }
     return known[name]()

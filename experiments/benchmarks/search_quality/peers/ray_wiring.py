@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from experiments.benchmarks.search_quality.peers.training import (
+    FIRST_RUNG,
     BrokenTrainingError,
     Budget,
 )
@@ -66,7 +67,7 @@ def run_ray_wiring(
         seed: of the searcher.
         epochs: budget.
         searcher: `hyperopt` or `random`.
-        asha: stop trials by ASHA (rungs 2, 6, 18, ...), else train all to the end.
+        asha: stop trials by ASHA (rungs 3, 9, 27), else train all to the end.
     """
     budget = Budget(problem, epochs)
     suggestions = (
@@ -112,7 +113,7 @@ def _asha(epochs: int) -> Any:
         metric=METRIC,
         mode="min",
         max_t=epochs,
-        grace_period=2,
+        grace_period=FIRST_RUNG,
         reduction_factor=3,
     )
 

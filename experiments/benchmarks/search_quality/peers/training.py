@@ -7,6 +7,9 @@ from experiments.benchmarks.search_quality.problem import Problem
 from experiments.benchmarks.search_quality.simulate import Trace, TraceRecorder
 from search.space import FlatConfiguration
 
+FIRST_RUNG = 3
+"""Epochs of the first rung, as in a study that names none."""
+
 
 class BrokenTrainingError(Exception):
     """The training broke in its first epoch."""
