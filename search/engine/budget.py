@@ -15,7 +15,7 @@ from search.engine.segment import EndReason
 from search.journal import StudyState
 
 HOPELESS = 20
-"""So many trials without a single epoch, and no others, end a study."""
+"""So many trials of a session without a single epoch end a study that has none."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,19 @@ def may_create(budget: Budget, state: StudyState) -> bool:
     return budget.trials is None or len(state.trials) < budget.trials
 
 
-def is_hopeless(state: StudyState) -> bool:
+def is_hopeless(state: StudyState, before: int) -> bool:
     """Return whether nothing was ever trained in a good many trials that failed.
 
     Their cause is the study's and not theirs: data that are gone, a GPU that does not
-    answer, a space whose every configuration is refused.
+    answer, a space whose every configuration is refused. Once it is mended, the next
+    session tries as many again.
+
+    Args:
+        state: of the study.
+        before: trials that were there when the session began.
     """
     trials = state.trials
-    return len(trials) >= HOPELESS and all(
+    return len(trials) - before >= HOPELESS and all(
         t.outcome is not None and t.outcome.is_failure and not t.epoch_values
         for t in trials
     )

@@ -55,6 +55,7 @@ class Conductor:
         self._state = StudyState.of(journal.entries)
         self._monotonic: Callable[[], float] = journal.clock.monotonic
         self._began = self._monotonic()
+        self._n_before = len(self._state.trials)
 
     @property
     def state(self) -> StudyState:
@@ -102,6 +103,7 @@ class Conductor:
             )
         )
         self._began = self._monotonic()
+        self._n_before = len(self._state.trials)
         for record in self._state.trials:
             self._settle(record.number)
 
@@ -127,7 +129,8 @@ class Conductor:
         scheduler, budget = self._engine.scheduler, self._rules.budget
         if epochs_are_up(budget, self._state):
             return continue_interrupted(self._state.trials, scheduler.rungs[0])
-        may = may_create(budget, self._state) and not is_hopeless(self._state)
+        hopeless = is_hopeless(self._state, self._n_before)
+        may = may_create(budget, self._state) and not hopeless
         return scheduler.next_segment(self._state.trials, may_create=may)
 
     @property

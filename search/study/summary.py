@@ -93,9 +93,8 @@ class StudySummary:
         elif (furthest := self._furthest) is not None:
             value = f"{OBJECTIVE} {furthest.value:.5g} {self.unit}"
             lines.append(
-                "the budget ended before a trial was complete; best of the deepest "
-                f"rung: trial {furthest.number} at epoch {max(furthest.rung_values)}, "
-                f"{value}"
+                f"no trial is complete; best of the deepest rung: trial "
+                f"{furthest.number} at epoch {max(furthest.rung_values)}, {value}"
             )
         found = rung_agreements(self.state.trials)
         agreements = (a.line(self.fidelity) for a in found)

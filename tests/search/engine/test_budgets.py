@@ -102,6 +102,11 @@ def test_a_study_of_which_nothing_can_be_trained_ends(
     state = bench.session()
     assert len(state.trials) == HOPELESS
     assert state.ended == "failures"
+    (tmp_path / "plan.json").unlink()
+    bench.rules = {"trials": HOPELESS + 3}
+    mended = bench.session()
+    assert len(mended.trials) == HOPELESS + 3
+    assert mended.ended == "trials", "what was mended is tried again"
 
 
 def test_failures_after_a_trial_that_was_trained_end_no_study(tmp_path: Path) -> None:

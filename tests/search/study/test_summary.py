@@ -12,7 +12,9 @@ from search.engine.budget import Budget
 from search.engine.disk import disk_use
 from search.engine.fidelity import Fidelity, Level
 from search.engine.schedulers import Asha
+from search.journal import StudyState
 from search.study.summary import StudySummary
+from sitenet_core.errors import NoTrialSucceededError
 
 
 def summary(folder: Path, trials: int = 9) -> StudySummary:
@@ -69,3 +71,25 @@ def test_status_says_how_much_of_the_disk_a_study_takes(tmp_path: Path) -> None:
     assert disk["checkpoint_bytes"] >= 2000
     line = next(line for line in told.lines() if line.startswith("folder: "))
     assert "checkpoints 2 kB" in line
+
+
+def test_a_budget_that_ends_before_a_trial_is_complete_is_no_failure(
+    tmp_path: Path,
+) -> None:
+    scheduler = Asha(epochs=9, min_epochs=1, eta=3)
+    rules = {"trials": None, "epoch_budget": 9, "concurrent": 8}
+    state = Bench(tmp_path, scheduler, rules=rules).session()
+    assert state.ended == "epochs"
+    assert state.best is None
+    budget, fidelity = Budget(epochs=9), Fidelity((Level(0, 9),))
+    told = StudySummary(tmp_path, state, "eV", budget, disk_use(tmp_path), fidelity)
+    told.require_success()
+    deepest = max(max(t.rung_values) for t in state.trials)
+    there = [t for t in state.trials if deepest in t.rung_values]
+    best = min(there, key=lambda t: t.rung_values[deepest])
+    words = f"best of the deepest rung: trial {best.number} at epoch {deepest}"
+    (line,) = [line for line in told.lines() if "no trial is complete" in line]
+    assert words in line
+    nothing = replace(told, state=StudyState())
+    with pytest.raises(NoTrialSucceededError, match="none was started"):
+        nothing.require_success()
