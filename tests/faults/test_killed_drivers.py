@@ -2,7 +2,10 @@
 
 import json
 import random
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.fault_checks import (
@@ -11,7 +14,7 @@ from support.fault_checks import (
     essence,
     finished_trials,
 )
-from support.fault_driver import Nursery, random_kill
+from support.fault_driver import SEARCHER, Nursery, random_kill
 from support.fault_work import write_settings
 
 from search.engine.stopping import SIGNALS
@@ -19,7 +22,7 @@ from search.journal import StudyState, read_journal
 
 TRIALS = 8
 PER_STUDY = 4
-"""Drivers that die before one is left alive."""
+"""Drivers at most that die before one is left alive."""
 
 
 def study(folder: Path, *, deadly: float = 0.0) -> Path:
@@ -28,48 +31,79 @@ def study(folder: Path, *, deadly: float = 0.0) -> Path:
     return folder
 
 
+Whole = dict[str, tuple[StudyState, int]]
+"""Searcher → an uninterrupted study, and how many events it has."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """How drivers are killed."""
+
+    searcher: str
+    workers: int
+    deadly: float
+    """Share of the epochs that kill their worker."""
+    part: float
+    """Of all kills."""
+
+
+CASES = (
+    Case("gaussian", workers=1, deadly=0.0, part=0.4),
+    Case("hyperopt", workers=1, deadly=0.0, part=0.2),
+    Case("gaussian", workers=1, deadly=0.2, part=0.2),
+    Case("gaussian", workers=3, deadly=0.1, part=0.2),
+)
+
+
 @pytest.fixture(scope="module")
-def whole(
-    nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[StudyState, int]:
-    """An uninterrupted study, and how many events it has."""
-    folder = study(tmp_path_factory.mktemp("whole") / "study")
-    assert nursery.drive(folder, trials=TRIALS) == 0
-    n_events = len(read_journal(folder / "journal.jsonl"))
-    return check_at_the_end(folder, trials=TRIALS), n_events
+def wholes(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    found = {}
+    for searcher in {case.searcher for case in CASES}:
+        folder = study(tmp_path_factory.mktemp("whole") / "study")
+        assert nursery.drive(folder, trials=TRIALS, searcher=searcher) == 0
+        n_events = len(read_journal(folder / "journal.jsonl"))
+        found[searcher] = check_at_the_end(folder, trials=TRIALS), n_events
+    return found
 
 
-@pytest.mark.parametrize("case", [(1, 0.0, 0.6), (1, 0.2, 0.2), (3, 0.1, 0.2)], ids=str)
+@pytest.fixture
+def whole(wholes: Whole) -> tuple[StudyState, int]:
+    """With the searcher that a driver has unless told otherwise."""
+    return wholes[SEARCHER]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_no_kill_loses_or_repeats_anything(
-    nursery: Nursery,
-    tmp_path: Path,
-    kills: int,
-    whole: tuple[StudyState, int],
-    case: tuple[int, float, float],
+    nursery: Nursery, tmp_path: Path, kills: int, wholes: Whole, case: Case
 ) -> None:
-    """A case is workers, share of epochs that kill their worker, share of the kills."""
-    workers, deadly, part = case
-    expected, n_events = whole
-    numbers = random.Random(f"{workers} {deadly}")
-    n_killed, n_studies = 0, max(1, round(kills * part / PER_STUDY))
-    for number in range(n_studies):
-        folder = study(tmp_path / f"study-{number}", deadly=deadly)
-        log = []
-        for _ in range(PER_STUDY):
+    expected, n_events = wholes[case.searcher]
+    numbers = random.Random(str(case))
+    drive = partial(
+        nursery.drive, trials=TRIALS, workers=case.workers, searcher=case.searcher
+    )
+    n_killed, n_studies = 0, 0
+    while n_killed < kills * case.part:
+        assert n_studies < kills, "hardly any driver is killed"
+        folder = study(tmp_path / f"study-{n_studies}", deadly=case.deadly)
+        n_studies += 1
+        log: list[dict[str, Any]] = []
+        while len(log) < PER_STUDY:
             before = finished_trials(folder / "journal.jsonl")
             kill = random_kill(numbers, n_events // 2)
-            code = nursery.drive(folder, trials=TRIALS, workers=workers, kill=kill)
-            log.append({**kill, "code": code})
-            assert code in {-9, 0}, log
-            n_killed += code == -9
+            code = drive(folder, kill=kill)
             check_after_fault(folder, before)
+            if code == 0:
+                # The study was over before the moment came.
+                break
+            log.append({**kill, "code": code})
+            assert code == -9, log
+        n_killed += len(log)
         before = finished_trials(folder / "journal.jsonl")
-        assert nursery.drive(folder, trials=TRIALS, workers=workers) == 0
+        assert drive(folder) == 0
         check_after_fault(folder, before)
         state = check_at_the_end(folder, trials=TRIALS)
-        if workers == 1:
+        if case.workers == 1:
             assert essence(state) == essence(expected), json.dumps(log)
-    assert n_killed >= 0.5 * PER_STUDY * n_studies, "hardly any driver was killed"
 
 
 @pytest.mark.parametrize("name", [number.name for number in SIGNALS])

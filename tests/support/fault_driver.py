@@ -38,6 +38,8 @@ from search.trial.segment import run_segment
 from sitenet_core.errors import SiteNetError
 
 EPOCHS = 4
+SEARCHER = "gaussian"
+"""Of a driver that is not told another."""
 PATIENCE = 300
 """Seconds after which a driver that hangs is ended by SIGALRM: its code is −14."""
 
@@ -153,7 +155,7 @@ def _be_worker(payload: SegmentPayload, speak: int, hear: int) -> None:
 def drive(folder: Path, request: dict[str, Any]) -> int:
     """Be the driver of the study in `folder`; 130 after a signal, 0 at its end."""
     workers = request.get("workers", 1)
-    searcher = make_searcher(request.get("searcher", "hyperopt"), startup_trials=3)
+    searcher = make_searcher(request.get("searcher", SEARCHER), startup_trials=3)
     engine = Engine(square(), searcher, Asha(epochs=EPOCHS, min_epochs=1, eta=2))
     rules = Rules(
         trials=request.get("trials", 8),
@@ -264,7 +266,8 @@ def _n_lines(path: Path) -> int:
 def main() -> None:
     """Answer requests until there are no more."""
     # What every driver would import for itself.
-    make_searcher("hyperopt")
+    for name in ("gaussian", "hyperopt"):
+        make_searcher(name)
     for line in sys.stdin:
         print(_in_child(json.loads(line)), flush=True)  # noqa: T201 (it is waited for)
 

@@ -1,5 +1,9 @@
 """Edit and continue: which trials a changed space keeps, and what it may not change."""
 
+import os
+import shutil
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -310,6 +314,63 @@ def test_what_is_left_of_a_finished_edit_takes_nothing_away(
         finish_edit(folder)
         assert saved_warm_start(folder) == kept
         check_digests(folder, saved_study(folder))
+
+
+def die_at_operation(number: int, folder: Path) -> None:
+    """Arrange that this process dies before its `number`-th change to a file there."""
+    count = 0
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal count
+        changes = event in {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
+        writes = event == "open" and arguments[1] not in {"r", "rb", None}
+        # A file in a folder that is being removed has a name without the folder.
+        if changes or (writes and str(folder) in str(arguments[0])):
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def edit_and_die(folder: StudyFolder, new: Study, number: int) -> bool:
+    """Make the edit in a process that dies; return whether it lived to the end."""
+    child = os.fork()
+    if child == 0:
+        try:
+            die_at_operation(number, folder.path)
+            make_edit(folder, plan_edit(folder, new))
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_an_edit_killed_at_any_change_of_a_file_is_made_or_was_not(
+    begun: StudyFolder, tmp_path: Path
+) -> None:
+    source = warm_started(begun, tmp_path)
+    before, saved = source.state(), saved_study(source)
+    wide = rates(1e-5, 1e-1)
+    new = study(tmp_path / "new", wide, name="warm", warm_start=["toy"])
+    made: list[bool] = []
+    for number in range(1, 100):
+        folder = StudyFolder(source.path.with_name(f"warm-{number}"))
+        shutil.copytree(source.path, folder.path)
+        lived = edit_and_die(folder, new, number)
+        finish_edit(folder)
+        now = saved_study(folder)
+        check_digests(folder, now)
+        assert saved_warm_start(folder) is not None
+        assert not folder.pending_edit.path.exists()
+        made.append(now.space.digest == new.space.digest)
+        if not made[-1]:
+            assert (folder.state(), now) == (before, saved)
+            edited(folder, new)
+        if lived:
+            break
+    assert made == sorted(made), "once made, it stays made"
+    assert made.count(False) > 6
+    assert made.count(True) > 6
 
 
 @pytest.mark.parametrize("command", ["promote", "sync"])
