@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Layer of each sub-package: a module may import its own layer and lower ones.
 CORE_LAYERS = {
     "errors": 0,
+    "durable": 0,
     "config": 0,
     "structures": 1,
     "data": 2,

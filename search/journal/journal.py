@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from search.journal.events import Event, SessionStarted, event_from
 from search.journal.lines import DamagedLineError, decode_line, encode_line
+from sitenet_core.durable import sync_folder
 from sitenet_core.errors import InfrastructureError
 
 VERSION = 1
@@ -122,7 +123,7 @@ class Journal:
             _write_all(descriptor, line, self._length)
             os.fsync(descriptor)
             if created:
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
         except OSError as error:
             if descriptor >= 0:
                 # Where even this fails, the next reader drops the torn line.
@@ -156,14 +157,6 @@ def _write_all(descriptor: int, data: bytes, offset: int) -> None:
     while data:
         written = os.pwrite(descriptor, data, offset)
         data, offset = data[written:], offset + written
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _payload(entry: Entry) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from search.journal import StudyState
 from sitenet_core.config import nearest
+from sitenet_core.durable import sync_folder
 from sitenet_core.errors import ConfigError
 
 DEFAULT_DIRECTORY = Path("studies")
@@ -107,13 +108,17 @@ def trial_folder(number: int) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write `text` so that the file is either the old one or the whole new one."""
+    """Write `text` so that the file is either the old one or the whole new one.
+
+    It is on the disk when this returns.
+    """
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+    sync_folder(path.parent)
 
 
 def find_study(name: str, directory: Path = DEFAULT_DIRECTORY) -> StudyFolder:

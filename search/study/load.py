@@ -161,7 +161,9 @@ def _rung_problems(document: LocatedDocument, epochs: int) -> list[Problem]:
     if scheduler.get("kind") != "asha" or kind != "epochs":
         return []
     first = scheduler.get("min_epochs")
-    if first is None or first < epochs:
+    # What a study of so few epochs has by itself, and its saved file therefore says.
+    only = min(_FIRST_RUNG, epochs)
+    if first is None or first < epochs or first == only:
         return []
     message = (
         f"the first rung, {first} epochs, does not lie before the last of the "

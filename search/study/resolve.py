@@ -15,6 +15,7 @@ from search.study.config import PromotionConfig, StudyConfig
 from search.study.folder import StudyFolder, write_whole
 from search.study.load import Study, changed_keys
 from sitenet_core.config import load_yaml, validate
+from sitenet_core.durable import sync_folder
 from sitenet_core.errors import ConfigError, InfrastructureError
 
 FREE = ("budget", "resources", "trial")
@@ -63,6 +64,7 @@ def _digest(content: object) -> str:
 def save_study(folder: StudyFolder, study: Study) -> None:
     """Write the resolved study file and the space it was resolved with."""
     folder.path.mkdir(parents=True, exist_ok=True)
+    sync_folder(folder.path.parent)
     write_whole(folder.space_file, study.space.model_dump_json(indent=1, by_alias=True))
     stream = io.StringIO()
     yaml = YAML()

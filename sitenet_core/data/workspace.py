@@ -15,6 +15,7 @@ import uuid
 from pathlib import Path
 
 from sitenet_core.data.progress import PROGRESS_FILE
+from sitenet_core.durable import sync_folder
 from sitenet_core.errors import InfrastructureError
 
 PREFIX = ".building-"
@@ -84,7 +85,7 @@ def publish(folder: Path, final: Path) -> bool:
         raise InfrastructureError(
             f"{final}: the finished store cannot be put there ({error.strerror})"
         ) from error
-    _sync(final.parent)
+    sync_folder(final.parent)
     return True
 
 
@@ -170,11 +171,3 @@ def _process_start(pid: int) -> str:
         return "0"
     # Field 22, counted behind the command's name, which may hold spaces.
     return text.rpartition(")")[2].split()[19]
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

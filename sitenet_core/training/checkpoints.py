@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sitenet_core.config import TrialConfig, flatten
+from sitenet_core.durable import sync_folder
 from sitenet_core.errors import ConfigError, DataError
 from sitenet_core.training.options import EpochRecord, TrainingData
 
@@ -169,6 +170,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+    sync_folder(path.parent)
 
 
 def _read(path: Path) -> dict[str, Any]:

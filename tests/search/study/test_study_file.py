@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ def test_every_default_is_in_the_resolved_file(tmp_path: Path) -> None:
     assert study_digest(saved.config) == study_digest(original.config)
 
 
+@pytest.mark.parametrize("epochs", [1, 3, 4])
+def test_a_resolved_file_is_a_study_file_itself(tmp_path: Path, epochs: int) -> None:
+    document = study_document(
+        tmp_path / "crystals", configuration={"training": {"epochs": epochs}}
+    )
+    del document["algorithm"]
+    original = load_study(write_study(tmp_path, document))
+    folder = StudyFolder(tmp_path / "studies" / "toy")
+    save_study(folder, original)
+    shutil.copyfile(folder.study_file, tmp_path / "again.yaml")
+    assert load_study(tmp_path / "again.yaml").config == original.config
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -82,8 +96,8 @@ def test_every_default_is_in_the_resolved_file(tmp_path: Path) -> None:
             r"study.yaml:\d+:5: configuration.optimizer.learning_rate: .*sampled",
         ),
         (
-            {"algorithm": {"scheduler": {"kind": "asha", "min_epochs": 2}}},
-            r"study.yaml:\d+:5: algorithm.scheduler.min_epochs: the first rung, 2",
+            {"algorithm": {"scheduler": {"kind": "asha", "min_epochs": 4}}},
+            r"study.yaml:\d+:5: algorithm.scheduler.min_epochs: the first rung, 4",
         ),
         (
             {"fidelity": {"kind": "structures", "shares": [0.5, 1.0]}},
