@@ -301,6 +301,41 @@ def test_the_best_candidate_that_a_constraint_allows_is_proposed() -> None:
     assert float(flat["x"] or 0) > 0.4
 
 
+def _missed(believed: float | None, aim: float, n_trials: int) -> float:
+    """Mean distance of proposals from `aim` in x, of which 0.7 is best."""
+    plain: dict[str, object] = {"type": "float", "low": 0.0, "high": 1.0}
+    prior = {"value": believed, "spread": 0.05, "weight": 0.8}
+    without = toy_space(x=plain, y=plain)
+    space = (
+        without if believed is None else toy_space(x=plain | {"prior": prior}, y=plain)
+    )
+    searcher, distances = make_searcher("gaussian"), []
+    for seed in range(6):
+        numbers = np.random.default_rng(seed)
+        points = [without.sample(numbers) for _ in range(n_trials)]
+        values = [
+            (float(p["x"] or 0) - 0.7) ** 2 + (float(p["y"] or 0) - 0.5) ** 2
+            for p in points
+        ]
+        history = [
+            finished(k, p, v)
+            for k, (p, v) in enumerate(zip(points, values, strict=True))
+        ]
+        for trial in range(n_trials, n_trials + 3):
+            flat = searcher.propose(space, history, trial=trial, seed=seed)
+            distances.append(abs(float(flat["x"] or 0) - aim))
+    return float(np.mean(distances))
+
+
+def test_a_prior_moves_the_first_proposals_of_the_model() -> None:
+    assert _missed(0.7, 0.7, 10) < 0.85 * _missed(None, 0.7, 10)
+    assert _missed(0.2, 0.2, 10) < 0.95 * _missed(None, 0.2, 10)
+
+
+def test_a_wrong_prior_is_outvoted_by_trials() -> None:
+    assert _missed(0.2, 0.7, 40) < _missed(None, 0.7, 40) + 0.05
+
+
 # Earlier studies ---------------------------------------------------------------------
 
 
