@@ -333,7 +333,7 @@ def test_a_prior_moves_the_first_proposals_of_the_model() -> None:
 
 
 def test_a_wrong_prior_is_outvoted_by_trials() -> None:
-    assert _missed(0.2, 0.7, 40) < _missed(None, 0.7, 40) + 0.05
+    assert _missed(0.2, 0.7, 20) < _missed(None, 0.7, 20) + 0.05
 
 
 # Earlier studies ---------------------------------------------------------------------
