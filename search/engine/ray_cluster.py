@@ -1,5 +1,6 @@
 """The Ray that trials run on: this machine's own, or the cluster of RAY_ADDRESS."""
 
+import gc
 import logging
 import os
 import signal
@@ -74,6 +75,9 @@ def ray_connection() -> Iterator[None]:
         try:
             yield
         finally:
+            # Ray ends a process in which something touches it after its shutdown, as a
+            # handle does that another thread's collection of garbage frees meanwhile.
+            gc.collect()
             ray.shutdown()
 
 
