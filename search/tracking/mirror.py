@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from search.tracking.points import Point, corrections
 from search.tracking.store import LoggedRun, MlflowStore
-from search.tracking.views import Artifact, Point, RunView
+from search.tracking.views import Artifact, RunView
 
 # Tags by which runs are found again; all else about a run may change.
 STUDY_TAG = "sitenet.study"
@@ -126,6 +127,8 @@ class StudyMirror:
             store.set_status(run.run_id, view.status, view.end_ms)
         uploaded = self._upload(known, view.artifacts)
         missing = [p for p in view.points if p not in known.points]
+        if view.status != "RUNNING":
+            missing += corrections(known.points | set(missing), view.points)
         params = {k: v for k, v in view.params.items() if k not in run.params}
         wanted = {**view.tags, _DIGEST_TAG: view.digest}
         tags = {k: v for k, v in wanted.items() if run.tags.get(k) != v}

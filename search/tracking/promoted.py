@@ -6,26 +6,28 @@ from pathlib import Path
 from search.journal.events import (
     Metrics,
     PromotionEpoch,
+    PromotionFailed,
     PromotionRegistered,
     PromotionStarted,
     PromotionTested,
     PromotionTrained,
 )
 from search.journal.state import StudyState
+from search.tracking.points import Point, curve_points, milliseconds
 from search.tracking.reruns import rerun_views
 from search.tracking.views import (
+    LONGEST_TAG,
     Artifact,
-    Point,
     RunView,
     Status,
-    curve_points,
     division_tags,
-    milliseconds,
     parameters,
 )
 
 WINNER = "winner"
 TABLE_FILE = "table.md"
+_METRICS = {"mae": "test_mae", "rmse": "test_rmse", "n": "n_test"}
+"""What was measured on the test set → the word of results and registered models."""
 
 
 def promotion_key(model: str) -> str:
@@ -71,8 +73,9 @@ def _view(
     tested = _tested(state, model)
     for name, value in (tested or {}).items():
         if value is not None:
-            points.append(Point(f"test_{name}", float(value), len(curve), last_ms))
-    status = _status(state, tested is not None)
+            word = _METRICS.get(name, f"test_{name}")
+            points.append(Point(word, float(value), len(curve), last_ms))
+    status = _status(state, model)
     return RunView(
         key=promotion_key(model),
         name=f"promotion: {model}",
@@ -93,9 +96,19 @@ def _tested(state: StudyState, model: str) -> Metrics | None:
     return None
 
 
-def _status(state: StudyState, finished: bool) -> Status:  # noqa: FBT001 - read as a word
-    if finished:
+def _failed(state: StudyState, model: str) -> str | None:
+    """Return why a reference failed, None if it did not."""
+    for event in state.promotion:
+        if isinstance(event, PromotionFailed) and event.model == model:
+            return event.message
+    return None
+
+
+def _status(state: StudyState, model: str) -> Status:
+    if _tested(state, model) is not None:
         return "FINISHED"
+    if _failed(state, model) is not None:
+        return "FAILED"
     return "RUNNING" if state.session_open else "KILLED"
 
 
@@ -104,6 +117,8 @@ def _tags(state: StudyState, model: str, started: PromotionStarted) -> dict[str,
     for name in ("train_on", "epochs", "seed"):
         if name in started.plan:
             tags[name] = str(started.plan[name])
+    if message := _failed(state, model):
+        tags["message"] = message[:LONGEST_TAG]
     if model != WINNER:
         return tags
     tags["trial"] = str(started.trial)

@@ -11,19 +11,15 @@ from search.journal.events import (
     rerun_model,
 )
 from search.journal.state import StudyState
+from search.tracking.points import curve_points, milliseconds
 from search.tracking.views import (
     LONGEST_TAG,
-    Point,
     RunView,
     Status,
-    curve_points,
     division_tags,
-    milliseconds,
     parameters,
 )
 
-RERUN_VALUE = "rerun_value"
-"""Metric with the validation objective of a rerun at its end."""
 _Key = tuple[int, int, int | None]
 """Trial, seed, and the fold that validates."""
 
@@ -37,7 +33,7 @@ class _Rerun:
 
 
 def rerun_views(state: StudyState, tags: Mapping[str, str]) -> list[RunView]:
-    """Return one view per rerun that has begun: its curve, and its value at the end."""
+    """Return one view per rerun that has begun: its curve and its best value."""
     plan = next((e for e in state.promotion if isinstance(e, PromotionReruns)), None)
     if plan is None or not plan.seeds:
         return []
@@ -71,10 +67,8 @@ def _view(
 ) -> RunView:
     trial, event = rerun.key[0], rerun.event
     start_ms = milliseconds(plan.started)
-    points = list(curve_points(rerun.curve, start_ms))
+    points = tuple(curve_points(rerun.curve, start_ms))
     last_ms = max((p.time_ms for p in points), default=start_ms)
-    if event is not None and event.value is not None:
-        points.append(Point(RERUN_VALUE, event.value, len(rerun.curve), last_ms))
     status = _status(state, event)
     name = rerun_model(*rerun.key)
     return RunView(
@@ -85,7 +79,7 @@ def _view(
         end_ms=None if status == "RUNNING" else last_ms,
         tags={**state.digests, **tags, **division_tags(state, name), **_tags(rerun)},
         params=parameters(state.trials[trial].configuration),
-        points=tuple(points),
+        points=points,
     )
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from search.tracking.location import checked_uri, quiet_environment, sqlite_file
-from search.tracking.views import Point
+from search.tracking.points import Point
 from sitenet_core.errors import InfrastructureError, SiteNetError
 
 if TYPE_CHECKING:

@@ -10,31 +10,25 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from search.journal.events import PromotionDivided
 from search.journal.records import TrialRecord
 from search.journal.state import StudyState
-from search.journal.trials import OBJECTIVE, TrialDetails
+from search.journal.trials import TrialDetails
+from search.tracking.points import (
+    BEST,
+    Point,
+    curve_points,
+    milliseconds,
+    restarts_of,
+)
 from search.trial.outcome import Outcome
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 STUDY_KEY = "study"
 LONGEST_TAG = 4000
-
-
-@dataclass(frozen=True)
-class Point:
-    """One value of one metric."""
-
-    name: str
-    value: float
-    step: int
-    """Epoch; for the study itself, number of trials that had ended."""
-    time_ms: int
-    """Milliseconds since 1970, UTC."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +98,11 @@ def trial_view(
 ) -> RunView:
     """Return the child run of one trial; an inactive parameter is absent from it."""
     trial, details = state.trials[number], state.details[number]
+    start_ms = milliseconds(details.created)
     return RunView(
         key=f"trial-{number:05d}",
         name=f"trial {number}",
-        start_ms=milliseconds(details.created),
+        start_ms=start_ms,
         status=_trial_status(state.outcome_of(number), open_session=state.session_open),
         end_ms=_trial_end(
             details,
@@ -119,7 +114,7 @@ def trial_view(
             **_trial_tags(trial, details, state.outcome_of(number)),
         },
         params=parameters(trial.configuration),
-        points=tuple(curve_points(details.curve, milliseconds(details.created))),
+        points=tuple(curve_points(details.curve, start_ms, restarts_of(trial))),
         artifacts=_bundle(folder, trial.bundle),
     )
 
@@ -133,18 +128,6 @@ def parameters(configuration: Mapping[str, object]) -> dict[str, str]:
     }
 
 
-def curve_points(
-    curve: Mapping[int, Mapping[str, float | int | None]], start_ms: int
-) -> Iterator[Point]:
-    """Yield the points of a learning curve; their times count the training only."""
-    time_ms = float(start_ms)
-    for epoch, metrics in sorted(curve.items()):
-        time_ms += 1000 * (metrics.get("seconds") or 0)
-        for name, value in metrics.items():
-            if value is not None:
-                yield Point(name, float(value), epoch, round(time_ms))
-
-
 def _trial_tags(
     trial: TrialRecord, details: TrialDetails, outcome: Outcome | None
 ) -> dict[str, str]:
@@ -152,12 +135,12 @@ def _trial_tags(
         "trial": str(trial.number),
         "outcome": str(outcome or "unfinished"),
         "source": trial.source,
-        "seed": str(trial.seed),
+        "algorithm.seed": str(trial.seed),
         "attempts": str(trial.attempts),
         "message": trial.message[:LONGEST_TAG],
         "folder": details.folder or "",
         "micro_batch": _number(details.micro_batch),
-        "micro_batch_halvings": _number(details.halvings or None),
+        "halvings": _number(details.halvings or None),
         "predicted_bytes": _number(details.predicted_bytes),
         "memory_bytes": _number(details.memory_bytes),
     }
@@ -175,7 +158,7 @@ def division_tags(state: StudyState, model: str) -> dict[str, str]:
         return {}
     tags = {
         "micro_batch": _number(events[-1].micro_batch),
-        "micro_batch_halvings": _number(len(events) - 1 or None),
+        "halvings": _number(len(events) - 1 or None),
         "predicted_bytes": _number(events[0].predicted_bytes),
         "memory_bytes": _number(events[0].memory_bytes),
     }
@@ -227,7 +210,7 @@ def _progress(state: StudyState) -> Iterator[Point]:
         if trial.outcome is Outcome.COMPLETED and trial.value is not None:
             best = trial.value if best is None else min(best, trial.value)
         if best is not None:
-            yield Point(f"best_{OBJECTIVE}", best, step, time_ms)
+            yield Point(BEST, best, step, time_ms)
         yield Point("trials_ended", step, step, time_ms)
         yield Point(f"trials_{outcome}", counts[outcome], step, time_ms)
 
@@ -240,8 +223,3 @@ def _bundle(folder: Path, bundle: str | None) -> tuple[Artifact, ...]:
     if bundle is None or not (folder / bundle).is_dir():
         return ()
     return (Artifact(folder / bundle, "bundle"),)
-
-
-def milliseconds(time: str) -> int:
-    """Return an ISO 8601 time of the journal as milliseconds since 1970."""
-    return round(datetime.fromisoformat(time).timestamp() * 1000)

@@ -80,7 +80,9 @@ class ToyStudy:
         )
         self.attempt(trial, 1)
 
-    def attempt(self, trial: int, attempt: int, from_epoch: int = 0) -> None:
+    def attempt(
+        self, trial: int, attempt: int, from_epoch: int = 0, begins_after: int = 0
+    ) -> None:
         """Give a segment to a worker."""
         self.add(
             SegmentStarted(
@@ -90,20 +92,26 @@ class ToyStudy:
                 until_epoch=3,
                 checkpoint="last.ckpt" if from_epoch else None,
                 folder=f"trials/{trial:05d}/attempt-{attempt}",
+                begins_after=begins_after,
             )
         )
 
     def epoch(
-        self, trial: int, epoch: int, attempt: int = 1, seconds: float = 2.0
+        self,
+        trial: int,
+        epoch: int,
+        attempt: int = 1,
+        seconds: float = 2.0,
+        value: float | None = None,
     ) -> None:
-        """Journal an epoch with values that tell trial and epoch."""
+        """Journal an epoch; its value tells trial and epoch unless one is given."""
         self.add(
             EpochDone(
                 trial=trial,
                 attempt=attempt,
                 epoch=epoch,
                 metrics={
-                    "val_mae": 1 / epoch + trial,
+                    "val_mae": 1 / epoch + trial if value is None else value,
                     "train_loss": 0.1 * epoch,
                     "seconds": seconds,
                 },

@@ -118,10 +118,11 @@ def test_reruns_are_runs_in_mlflow_with_their_curves(twice: StudyFolder) -> None
     values = {(r.trial, r.seed): r.value for r in reruns(twice)}
     assert {
         (int(r.data.tags["trial"]), int(r.data.tags["seed"])): r.data.metrics[
-            "rerun_value"
+            "best_val_mae"
         ]
         for r in runs
     } == values
+    assert not [r for r in runs if "rerun_value" in r.data.metrics]
     for run in runs:
         history = client.get_metric_history(run.info.run_id, "val_mae")
         assert [p.step for p in history] == [1, 2]

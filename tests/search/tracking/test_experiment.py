@@ -6,8 +6,8 @@ import pytest
 from support.tracked_studies import ToyStudy, empty_store
 
 from search.tracking import MlflowTracker, experiment_studies
+from search.tracking.points import Point
 from search.tracking.store import MlflowStore
-from search.tracking.views import Point
 from search.trial.outcome import Outcome
 from sitenet_core.errors import ConfigError
 

@@ -11,7 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support.tracked_studies import CONFIGURATION, ToyStudy, empty_store
 
-from search.journal.events import TrialFinished
+from search.journal.events import SegmentFinished, TrialFinished
+from search.journal.records import objective_at
 from search.tracking import MlflowTracker
 from search.tracking.store import MlflowStore
 from search.trial.outcome import Outcome
@@ -83,7 +84,107 @@ def test_a_trial_is_a_child_of_the_study_with_its_parameters_and_curve(
     assert [(p.step, p.value) for p in history] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert child.data.metrics["train_loss"] == pytest.approx(0.3)
     assert (child.info.status, child.data.tags["outcome"]) == ("FINISHED", "completed")
-    assert child.data.tags["seed"] == "100"
+    assert child.data.tags["algorithm.seed"] == "100"
+
+
+def history(uri: str, key: str, metric: str) -> dict[int, float]:
+    """Return step → value of one metric of one run."""
+    store = MlflowStore(uri)
+    run = runs(uri)[key]
+    points = store.client.get_metric_history(run.info.run_id, metric)
+    return {p.step: p.value for p in points}
+
+
+def test_a_trial_shows_its_best_value_at_every_epoch(
+    study: ToyStudy, tracker: MlflowTracker, uri: str
+) -> None:
+    values = {1: 0.9, 2: 0.4, 3: 0.6}
+    study.start(0)
+    for epoch, value in values.items():
+        study.epoch(0, epoch, value=value)
+        tracker.sync(study.state)
+    study.finish(0, Outcome.COMPLETED)
+    study.end()
+    tracker.sync(study.state)
+    assert history(uri, "trial-00000", "best_val_mae") == {
+        epoch: objective_at(values, epoch) for epoch in values
+    }
+    found = runs(uri)
+    best = {k: run.data.metrics["best_val_mae"] for k, run in found.items()}
+    assert best == {"study": 0.4, "trial-00000": 0.4}
+    assert study.state.trials[0].value == 0.4
+
+
+def test_trials_are_sorted_by_their_best_value_and_filtered_by_their_state(
+    study: ToyStudy, tracker: MlflowTracker, uri: str
+) -> None:
+    lowest = {0: 0.5, 1: 0.1, 2: 0.3, 3: 0.2}
+    outcomes = {1: Outcome.FAILED_NAN, 3: Outcome.STOPPED}
+    for trial, value in lowest.items():
+        study.start(trial)
+        study.epoch(trial, 1, value=value)
+        study.epoch(trial, 2, value=value + 1)
+        study.finish(trial, outcomes.get(trial, Outcome.COMPLETED), epoch=2)
+    tracker.sync(study.state)
+    client = MlflowStore(uri).client
+    found = client.get_experiment_by_name("toy-study")
+    assert found is not None
+
+    def trials(where: str) -> list[str]:
+        order = ["metrics.best_val_mae ASC"]
+        listed = client.search_runs([found.experiment_id], where, order_by=order)
+        return [run.data.tags["trial"] for run in listed]
+
+    assert trials("tags.outcome = 'completed'") == ["2", "0"]
+    assert trials("attributes.status = 'FINISHED'") == ["3", "2", "0"]
+    assert trials("attributes.status = 'FAILED'") == ["1"]
+
+
+def test_the_best_value_of_a_level_owes_nothing_to_the_level_before(
+    study: ToyStudy, tracker: MlflowTracker, uri: str
+) -> None:
+    study.start(0)
+    for begins_after, values in ((0, (0.1, 0.2)), (2, (0.8, 0.7)), (4, (0.5, 0.6))):
+        attempt = 1 + begins_after // 2
+        if begins_after:
+            study.attempt(
+                0, attempt, from_epoch=begins_after, begins_after=begins_after
+            )
+        for epoch, value in enumerate(values, start=begins_after + 1):
+            study.epoch(0, epoch, attempt=attempt, value=value)
+            tracker.sync(study.state)
+        end = begins_after + 2
+        study.add(
+            SegmentFinished(trial=0, attempt=attempt, epoch=end, checkpoint="last.ckpt")
+        )
+    study.end()
+    tracker.sync(study.state)
+    best = {1: 0.1, 2: 0.1, 3: 0.8, 4: 0.7, 5: 0.5, 6: 0.5}
+    assert history(uri, "trial-00000", "best_val_mae") == best
+    record = study.state.trials[0]
+    assert dict(record.rung_values) == {rung: best[rung] for rung in (2, 4, 6)}
+    assert runs(uri)["trial-00000"].data.metrics["best_val_mae"] == record.value
+
+
+def test_what_a_lost_attempt_reached_hides_nothing_of_the_next_one(
+    study: ToyStudy, tracker: MlflowTracker, uri: str, tmp_path: Path
+) -> None:
+    study.start(0)
+    for epoch in (1, 2, 3):
+        study.epoch(0, epoch, seconds=9.0, value=0.1)
+    tracker.sync(study.state)
+    study.attempt(0, 2)
+    for epoch in (1, 2):
+        study.epoch(0, epoch, attempt=2, value=0.5 + 1 / epoch)
+    study.finish(0, Outcome.STOPPED, epoch=2)
+    study.end()
+    tracker.sync(study.state)
+    fresh = empty_store(tmp_path / "rebuilt")
+    MlflowTracker(fresh, study.folder).rebuild(study.state)
+    live, rebuilt = (runs(u)["trial-00000"].data.metrics for u in (uri, fresh))
+    assert live == rebuilt
+    assert live["best_val_mae"] == 1.0
+    assert MlflowTracker(uri, study.folder).rebuild(study.state).points == 0
 
 
 def test_the_bundle_and_the_resolved_study_are_artifacts(
