@@ -1,6 +1,7 @@
 """How the promoted trial was chosen, in words and as a table."""
 
 from search.promotion.contenders import Choice, Contender, Optimism
+from search.promotion.outlying import OUTLIER_LEVEL
 
 
 def account_of(choice: Choice, unit: str) -> str:
@@ -12,10 +13,13 @@ def account_of(choice: Choice, unit: str) -> str:
             "that value is expected to be too good, and how much is not known."
         )
     parts = [_setting(choice), _table(choice, unit), _reason(choice)]
+    parts += [_disagreement(c, unit) for c in choice.contenders if c.outlying_variance]
     if choice.standard_error is not None:
+        left_out = any(map(_is_left_out, choice.contenders))
+        those = "those whose reruns agree" if left_out else "all of these trials"
         parts.append(
             f"Standard error of a mean: {choice.standard_error:.2g} {unit}. Intervals: "
-            f"paired t, {choice.level:.0%} each, one variance for all of these trials; "
+            f"paired t, {choice.level:.0%} each, one variance for {those}; "
             "the search's own values are in no mean."
         )
     if choice.optimism is not None:
@@ -89,6 +93,29 @@ def _reason(choice: Choice) -> str:
         f"A rerun of every one of these trials failed. Trial {choice.trial} failed "
         "least often and is promoted; look at its tracebacks and at the learning rate."
     )
+
+
+def _disagreement(contender: Contender, unit: str) -> str:
+    """Return what to think of reruns that disagree far more than the others' do."""
+    values = ", ".join(map(_number, contender.values))
+    text = (
+        f"**The reruns of trial {contender.trial} disagree far more than those of the "
+        f"other trials** ({values} {unit}; Cochran's test of an outlying variance, "
+        f"{OUTLIER_LEVEL:.0%})."
+    )
+    if _is_left_out(contender):
+        return (
+            f"{text} The intervals and the noise of one training are those of the "
+            "other trials, also where they are stated for this one."
+        )
+    return (
+        f"{text} Its mean is the lowest all the same, so the intervals count them and "
+        "are wide: look at its learning curves before you trust it."
+    )
+
+
+def _is_left_out(contender: Contender) -> bool:
+    return contender.outlying_variance and contender.verdict != "lowest"
 
 
 def _optimism(optimism: Optimism, unit: str, *, folds: bool) -> str:

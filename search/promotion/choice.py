@@ -34,6 +34,7 @@ def choose(state: StudyState) -> Choice:
     indifference zone (R. Bechhofer, Annals of Mathematical Statistics 25 (1954) 16) is
     there because few reruns leave wide intervals, and what merely cannot be told from
     the best is often worse (measured: `experiments/benchmarks/winner_noise`). A trial
+    whose reruns disagree far more than the others' is not chosen for its cost. A trial
     of which a rerun failed is chosen only if one failed of each. Without reruns the
     search's best value decides.
 
@@ -164,6 +165,7 @@ def _judged(sound: list[_Results], comparison: Comparison) -> list[Contender]:
         changes: dict[str, Any] = {
             "mean": float(comparison.means[index]),
             "verdict": verdict if found else "lowest",
+            "outlying_variance": bool(comparison.outlying[index]),
         }
         if found:
             changes["difference"] = difference
@@ -179,6 +181,8 @@ def _is_equal(contender: Contender, lowest: Contender, tie_within: float) -> boo
     if contender.verdict == "lowest":
         return True
     if contender.verdict != "tie" or contender.difference is None:
+        return False
+    if contender.outlying_variance:
         return False
     return contender.difference <= tie_within * abs(lowest.mean or 0.0)
 

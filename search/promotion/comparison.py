@@ -8,6 +8,10 @@ freedom for K candidates and J pairs, because a paired t-interval of two candida
 alone has one degree of freedom for two seeds and is useless (t = 12.7). For K = 2 it is
 that interval.
 
+A candidate whose variance is outlying (`search.promotion.outlying`) takes no part in
+that estimate; its mean is compared like any other. The one with the lowest mean always
+takes part: nothing is to be called best for certain by values that disagree.
+
 With seeds alone the interval is about new seeds on the same split. Over folds, the
 trainings of a candidate share most of their crystals, and the variance of a mean does
 not fall as 1/J. It is corrected to 1/J + n_validation/n_train: C. Nadeau and Y. Bengio,
@@ -20,6 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from search.promotion.outlying import outlying_variances, sum_of_squares
 
 LEVEL = 0.95
 """Of every interval: of one difference, not of all of them together."""
@@ -38,6 +44,9 @@ class Comparison:
     """Of the interval of each difference of two means; None as `noise`."""
     standard_error: float | None
     """Of each candidate's own mean, seeds and folds included; None for one pair."""
+    outlying: NDArray[np.bool_]
+    """(K,) whose variance is far above the others'. But for the lowest mean, they are
+    in none of the three above."""
 
     @property
     def lowest(self) -> int:
@@ -62,20 +71,21 @@ def compare(values: NDArray[np.float64], overlap: float = 0.0) -> Comparison:
         overlap: n_validation/n_train where the columns share training crystals across
             folds; 0 for seeds alone.
     """
-    n_candidates, n_pairs = values.shape
+    n_pairs = values.shape[1]
     means = values.mean(axis=1)
+    outlying = outlying_variances(values)
+    pooled = values[~outlying | (np.arange(len(means)) == means.argmin())]
     share = 1 / n_pairs + overlap
-    degrees = (n_candidates - 1) * (n_pairs - 1)
+    degrees = (len(pooled) - 1) * (n_pairs - 1)
     noise = half_width = None
     if degrees > 0:
-        residuals = values - means[:, None] - values.mean(axis=0) + values.mean()
-        noise = math.sqrt(float((residuals**2).sum()) / degrees)
+        noise = math.sqrt(float(sum_of_squares(pooled)) / degrees)
         half_width = _quantile(degrees) * noise * math.sqrt(2 * share)
     error = None
     if n_pairs > 1:
-        variance = float(values.var(axis=1, ddof=1).mean())
+        variance = float(pooled.var(axis=1, ddof=1).mean())
         error = math.sqrt(variance * share)
-    return Comparison(means, noise, half_width, error)
+    return Comparison(means, noise, half_width, error, outlying)
 
 
 def _quantile(degrees: int) -> float:

@@ -28,6 +28,9 @@ class Contender(StrictModel):
     """Of the difference; null if the reruns are too few for one."""
     verdict: Literal["lowest", "tie", "worse", "failed", "not rerun"]
     """`tie`: the interval includes 0, or there is none."""
+    outlying_variance: bool = False
+    """Whether its reruns disagree far more than the others'. Then they are in no
+    interval, standard error or noise, unless its mean is the lowest."""
     seconds_per_epoch: float | None = None
     parameters: int | None = None
 
@@ -45,7 +48,7 @@ class Optimism(StrictModel):
     compared: int
     """Number of trials that the search compared."""
     noise: float | None
-    """Standard deviation of one training, from the reruns."""
+    """Standard deviation of one training, from the reruns that agree."""
 
 
 class Choice(StrictModel):
@@ -63,7 +66,7 @@ class Choice(StrictModel):
     level: float = LEVEL
     """Of each interval."""
     standard_error: float | None = None
-    """Of the means."""
+    """Of the means; of one whose variance is outlying it is larger."""
     contenders: tuple[Contender, ...]
     """By mean, the lowest first; those with a failed rerun last."""
     optimism: Optimism | None = None

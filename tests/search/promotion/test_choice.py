@@ -88,6 +88,76 @@ def test_a_trial_that_differs_alike_for_every_seed_is_worse_and_not_tied() -> No
     assert 0.09 < other.interval[0] < other.interval[1] < 0.11
 
 
+STEADY = {
+    0: [0.300, 0.314, 0.304],
+    1: [0.301, 0.311, 0.308],
+    2: [0.304, 0.317, 0.313],
+    3: [0.400, 0.413, 0.410],
+    4: [0.307, 0.315, 0.309],
+}
+
+
+@pytest.mark.parametrize(("top_k", "n_seeds"), [(3, 2), (5, 2), (5, 3)])
+def test_one_rerun_that_diverges_makes_no_tie_of_all_the_others(
+    top_k: int, n_seeds: int
+) -> None:
+    steady: dict[int, list[float | None]] = {
+        n: list(STEADY[n][:n_seeds]) for n in (0, 3, 1, 2, 4)[:top_k]
+    }
+    search = [0.299, 0.303, 0.304, 0.3995, 0.301]
+    others = choose(rerun_state(search, {k: v for k, v in steady.items() if k != 1}))
+    diverged = {**steady, 1: [3.01, *steady[1][1:]]}
+    choice = choose(rerun_state(search, diverged, tie_within=0.9))
+    found = {c.trial: c for c in choice.contenders}
+    assert [c.trial for c in choice.contenders if c.outlying_variance] == [1]
+    assert found[1].verdict == "worse"
+    assert found[3].verdict == "worse"
+    expected = {c.trial: c.interval for c in others.contenders}
+    assert {n: c.interval for n, c in found.items() if n != 1} == expected
+    assert choice.standard_error == others.standard_error
+    assert choice.optimism is not None
+    assert others.optimism is not None
+    assert choice.optimism.noise == others.optimism.noise
+    text = account_of(choice, "eV")
+    assert "**The reruns of trial 1 disagree far more than those of the other" in text
+    assert "(3.01, 0.311" in text
+    assert "one variance for those whose reruns agree" in text
+    assert "disagree" not in account_of(others, "eV")
+    assert "one variance for all of these trials" in account_of(others, "eV")
+
+
+def test_the_lowest_mean_of_reruns_that_disagree_is_told_and_not_certain() -> None:
+    reruns = {**STEADY, 2: [0.29, 0.05, 0.30]}
+    choice = choose(rerun_state([0.3] * 5, reruns))
+    assert (choice.trial, choice.decided_by) == (2, "mean")
+    assert choice.contenders[0].outlying_variance
+    assert [c.verdict for c in choice.contenders[1:4]] == ["tie"] * 3
+    text = account_of(choice, "eV")
+    assert "Its mean is the lowest all the same" in text
+    assert "one variance for all of these trials" in text
+
+
+def test_a_trial_whose_reruns_disagree_is_not_promoted_for_its_cost() -> None:
+    reruns = {**STEADY, 1: [0.1, 0.513, 0.307]}
+    cost = {1: (0.1, 10)}
+    choice = choose(rerun_state([0.3] * 5, reruns, cost=cost, tie_within=0.01))
+    tied = {c.trial: c for c in choice.contenders}[1]
+    assert (tied.verdict, tied.outlying_variance) == ("tie", True)
+    assert tied.difference is not None
+    assert tied.difference < 0.01 * 0.305
+    assert choice.trial != 1
+    steady = choose(rerun_state([0.3] * 5, STEADY, cost=cost, tie_within=0.01))
+    assert (steady.trial, steady.decided_by) == (1, "cost")
+
+
+def test_a_choice_of_before_such_variances_were_told_is_still_read() -> None:
+    choice = choose(rerun_state([0.3] * 5, STEADY))
+    old = choice.model_dump(mode="json")
+    for contender in old["contenders"]:
+        del contender["outlying_variance"]
+    assert Choice.model_validate(old) == choice
+
+
 CHEAP_AND_DEAR = {0: [0.30, 0.50], 1: [0.4008, 0.4000]}
 
 
