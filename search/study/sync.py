@@ -35,7 +35,7 @@ class SyncReport:
             f"{done.models} registered models"
         )
         head = f"study {self.name} in MLflow at {self.store}"
-        return [head, f"runs: {runs}", f"written: {values}"]
+        return [head, f"runs: {runs}", f"written: {values}", *done.repairs]
 
 
 def sync_study(folder: StudyFolder) -> SyncReport:

@@ -4,6 +4,7 @@ Importing this package does not import MLflow; opening a store does.
 """
 
 from search.tracking.experiment import experiment_studies
+from search.tracking.fetched import fetch_bundle
 from search.tracking.location import tracking_uri, ui_command
 from search.tracking.mirror import Written
 from search.tracking.promoted import WINNER
@@ -12,7 +13,6 @@ from search.tracking.registry import (
     RegisteredModel,
     Registration,
     check_model_name,
-    fetch_bundle,
     register_bundle,
 )
 from search.tracking.store import MlflowStore, displayed, load_mlflow, probe

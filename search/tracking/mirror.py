@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from search.tracking.points import Point, corrections
@@ -34,7 +34,9 @@ class Written:
     artifacts: int = 0
     """Files and folders."""
     models: int = 0
-    """Versions of registered models."""
+    """Versions of registered models that were made, or lacked something."""
+    repairs: list[str] = field(default_factory=list)
+    """What was put right of registered models, in words."""
 
 
 @dataclass

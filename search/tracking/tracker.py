@@ -100,7 +100,7 @@ class MlflowTracker:
         """Bring MLflow up to `state`, believing nothing that MLflow says of itself.
 
         Runs that were deleted, in part or whole, come back, as does the version of a
-        registered model; an alias that has moved on is left where it is.
+        registered model, file by file; an alias that has moved on is left where it is.
 
         Returns:
             What was written; all of it unchanged where MLflow lacked nothing.
@@ -130,8 +130,9 @@ class MlflowTracker:
         for event in state.promotion:
             if isinstance(event, PromotionRegistered):
                 registration = Registration(event.name, event.tags, event.alias)
-                made = restore_version(store, run, self._folder / bundle, registration)
-                mirror.written.models += made
+                done = restore_version(store, run, self._folder / bundle, registration)
+                mirror.written.models += bool(done)
+                mirror.written.repairs += done
 
     def _push(self, state: StudyState) -> None:
         _, mirror = self._opened(state)

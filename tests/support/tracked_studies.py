@@ -12,6 +12,10 @@ from search.journal import Clock, Journal, StudyState
 from search.journal.events import (
     EpochDone,
     Event,
+    PromotionRegistered,
+    PromotionStarted,
+    PromotionTested,
+    PromotionTrained,
     SegmentFinished,
     SegmentStarted,
     SessionEnded,
@@ -145,6 +149,26 @@ class ToyStudy:
         for epoch in (1, 2, 3):
             self.epoch(trial, epoch)
         self.finish(trial, Outcome.COMPLETED)
+
+    def promote(self, name: str) -> None:
+        """Journal a promotion of the first trial, registered under `name`."""
+        plan: dict[str, Any] = {
+            "started": "2026-11-01T13:00:00.000+00:00",
+            "models": {"winner": {"model.pooling": "mean"}},
+        }
+        bundle = "promotion/bundle"
+        toy_bundle(self.folder / bundle, unit="eV")
+        metrics: dict[str, float | int | None] = {"mae": 1.0}
+        tags = {"unit": "eV", "study": self.name}
+        for event in (
+            SessionStarted(session=2, host="h", pid=1, purpose="promotion"),
+            PromotionStarted(trial=0, plan=plan),
+            PromotionTrained(model="winner", bundle=bundle, metrics=metrics),
+            PromotionTested(model="winner", metrics=metrics),
+            PromotionRegistered(name=name, version="1", alias="champion", tags=tags),
+        ):
+            self.add(event)
+        self.end("promoted")
 
     def end(self, reason: str = "trials") -> None:
         """End the session in good order."""

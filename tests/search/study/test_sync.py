@@ -1,7 +1,6 @@
 """`sitenet search sync`: MLflow from the journal alone, whatever was lost there."""
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +10,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from support.readme_keys import check_keys
-from support.tracked_studies import ToyStudy, empty_store, toy_bundle
+from support.tracked_studies import ToyStudy, empty_store
 
 from search.cli.main import main
-from search.journal.events import (
-    PromotionRegistered,
-    PromotionStarted,
-    PromotionTested,
-    PromotionTrained,
-    SessionStarted,
-)
+from search.journal.events import SessionStarted
 from search.study import StudyFolder, study_lock, sync_study
 from search.tracking import Written
 from search.tracking.store import MlflowStore
@@ -47,8 +40,12 @@ def sync(study: ToyStudy) -> Written:
     return sync_study(StudyFolder(study.folder)).written
 
 
+def store_uri(study: ToyStudy) -> str:
+    return f"sqlite:///{study.folder.parent / 'mlflow.db'}"
+
+
 def client(study: ToyStudy) -> MlflowClient:
-    return MlflowStore(f"sqlite:///{study.folder.parent / 'mlflow.db'}").client
+    return MlflowStore(store_uri(study)).client
 
 
 def runs(study: ToyStudy) -> dict[str, Run]:
@@ -177,48 +174,6 @@ def test_digests_of_the_data_come_from_the_journal(study: ToyStudy) -> None:
     for run in runs(study).values():
         assert run.data.tags["data_digest"] == "d"
         assert run.data.tags["split_digest"] == "s"
-
-
-def promoted(study: ToyStudy) -> None:
-    """Journal a promotion whose model is registered as `salts`."""
-    plan: dict[str, Any] = {
-        "started": "2026-11-01T13:00:00.000+00:00",
-        "models": {"winner": {"model.pooling": "mean"}},
-    }
-    toy_bundle(study.folder / "promotion/bundle", unit="eV")
-    study.add(SessionStarted(session=2, host="h", pid=1, purpose="promotion"))
-    study.add(PromotionStarted(trial=0, plan=plan))
-    metrics: dict[str, float | int | None] = {"mae": 1.0}
-    bundle = "promotion/bundle"
-    study.add(PromotionTrained(model="winner", bundle=bundle, metrics=metrics))
-    study.add(PromotionTested(model="winner", metrics=metrics))
-    tags = {"unit": "eV"}
-    study.add(
-        PromotionRegistered(name="salts", version="1", alias="champion", tags=tags)
-    )
-    study.end("promoted")
-
-
-def test_a_registered_model_comes_back_and_no_later_champion_is_unseated(
-    study: ToyStudy,
-) -> None:
-    promoted(study)
-    assert sync(study).models == 1
-    mlflow = client(study)
-    first = mlflow.get_model_version_by_alias("salts", "champion")
-    assert first.tags["unit"] == "eV"
-    later = mlflow.create_model_version("salts", str(first.source))
-    mlflow.set_registered_model_alias("salts", "champion", later.version)
-    assert sync(study).models == 0
-    mlflow.delete_model_version("salts", first.version)
-    assert sync(study).models == 1
-    champion = mlflow.get_model_version_by_alias("salts", "champion")
-    assert champion.version == later.version
-    assert len(mlflow.search_model_versions("name = 'salts'")) == 2
-    for folder in study.folder.parent.glob("mlartifacts/**/model-*"):
-        shutil.rmtree(folder)
-    assert sync(study).models == 1
-    assert nothing_but(sync(study), unchanged=5)
 
 
 def test_a_study_that_runs_is_refused_and_left_alone(study: ToyStudy) -> None:

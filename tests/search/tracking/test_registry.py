@@ -175,11 +175,26 @@ def test_a_store_that_is_not_there_is_explained_and_not_made(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_that_vanished_are_reported_as_such(study: ToyStudy, uri: str) -> None:
+def test_files_that_vanished_or_shrank_are_reported_as_such(
+    study: ToyStudy, uri: str
+) -> None:
     model = fetch_bundle(register(study, uri).uri, uri).parents[1]
-    (model / "MLmodel").unlink()
-    with pytest.raises(InfrastructureError, match="its files are gone"):
+    (model / "data" / "eV" / "weights.safetensors").write_bytes(b"\0" * 5)
+    with pytest.raises(InfrastructureError, match=r"weights.* .5 bytes in place of 16"):
         fetch_bundle("models:/gap@champion", uri)
+    (model / "MLmodel").unlink()
+    with pytest.raises(
+        InfrastructureError, match=r"MLmodel .missing.*`sitenet search sync NAME` puts"
+    ):
+        fetch_bundle("models:/gap@champion", uri)
+
+
+def test_a_version_that_does_not_say_its_files_is_fetched_as_it_is(
+    study: ToyStudy, uri: str
+) -> None:
+    register(study, uri)
+    MlflowStore(uri).client.delete_model_version_tag("gap", "1", "model_files")
+    assert (fetch_bundle("models:/gap/1", uri) / "bundle.json").is_file()
 
 
 def test_a_name_that_mlflow_refuses_is_a_mistake_of_the_study(
@@ -245,3 +260,28 @@ def test_a_server_elsewhere_takes_studies_and_gives_models_back(
     client = MlflowStore(server).client
     run = client.get_model_version("gap", "1").run_id
     assert client.get_run(str(run)).data.tags["promotion"] == "winner"
+
+
+@pytest.mark.slow
+def test_a_file_that_a_server_lost_is_named_and_put_back_and_fetched_again(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    study = ToyStudy(tmp_path / "promoted" / "toy-study")
+    study.complete(0)
+    study.end()
+    study.promote("gap")
+    tracker = MlflowTracker(server, study.folder)
+    tracker.rebuild(study.state)
+    stored = tmp_path.glob("server/artifacts/**/model-*/**/weights.safetensors")
+    (weights,) = stored
+    weights.write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(InfrastructureError, match=r"0 bytes .*sync toy-study"):
+            fetch_bundle("models:/gap@champion", server)
+    repairs = tracker.rebuild(study.state).repairs
+    assert len(repairs) == 1
+    assert "weights.safetensors (0 bytes in place of 16)" in repairs[0]
+    bundle = fetch_bundle("models:/gap@champion", server)
+    assert (bundle / "weights.safetensors").stat().st_size == 16
+    assert tracker.rebuild(study.state).repairs == []
