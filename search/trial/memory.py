@@ -1,11 +1,9 @@
 """Predicts what trainings take on this machine, and divides them so that they fit."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from sitenet_core.config import TrialConfig
@@ -19,6 +17,7 @@ from sitenet_core.training.calibrating import (
     this_machine,
 )
 from sitenet_core.training.calibration import Calibration
+from sitenet_core.training.crystals import Crystals
 from sitenet_core.training.forecast import store_sizes
 from sitenet_core.training.machine import Device
 from sitenet_core.training.sizing import (
@@ -72,8 +71,11 @@ class TrialMemory:
 
     split: Split
     room: Room
-    _sizes: dict[Path, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    crystals: dict[Path, Crystals] = field(default_factory=dict)
+    """By the folder of their packed store; read when they are first asked for."""
     _models: dict[Path, MemoryModel] = field(default_factory=dict)
+    _plans: dict[tuple[str, Path, int | None], MemoryPlan] = field(default_factory=dict)
+    """A trial asks again before each of its segments."""
 
     def plan(
         self, config: TrialConfig, store: Path, most: int | None = None
@@ -85,18 +87,27 @@ class TrialMemory:
             store: folder of its packed store.
             most: largest micro-batch that it may have.
         """
-        if store not in self._sizes:
+        asked = (config.model_dump_json(), store, most)
+        if asked not in self._plans:
             self._open(get_family(config.family), store)
-        sizes, model = self._sizes[store], self._models[store]
-        return plan_memory(config, sizes, model, self.room.memory_bytes, most)
+            crystals, model = self.crystals[store], self._models[store]
+            room = self.room.memory_bytes
+            self._plans[asked] = plan_memory(config, crystals, model, room, most)
+        return self._plans[asked]
 
     def _open(self, family: ModelFamily, folder: Path) -> None:
-        store = PackedStore.open(folder)
-        rows = store.index_of((*self.split.train, *self.split.validation))
-        every = store_sizes(family, store)
-        chosen = {name: column[rows] for name, column in every.items()}
-        self._sizes[folder] = some_crystals(chosen, _CRYSTALS)
-        self._models[folder] = memory_model(family, folder.parent, self.room)
+        if folder not in self.crystals:
+            self.crystals[folder] = _read(family, folder, self.split)
+        if folder not in self._models:
+            self._models[folder] = memory_model(family, folder.parent, self.room)
+
+
+def _read(family: ModelFamily, folder: Path, split: Split) -> Crystals:
+    store = PackedStore.open(folder)
+    rows = store.index_of((*split.train, *split.validation))
+    every = store_sizes(family, store)
+    chosen = {name: column[rows] for name, column in every.items()}
+    return Crystals(some_crystals(chosen, _CRYSTALS))
 
 
 def memory_model(family: ModelFamily, root: Path, room: Room) -> MemoryModel:

@@ -13,7 +13,7 @@ from sitenet_core.training.machine import Device
 
 FORMAT = 2
 """Raised whenever the meaning of a field changes; `Machine.counts` is of the counts."""
-_STATES = 32
+STATE_BYTES = 32
 """Bytes of a parameter: weight, gradient, two moments, and their copies for a
 checkpoint and for the best weights so far."""
 
@@ -44,7 +44,7 @@ class Amounts:
     @property
     def state_bytes(self) -> float:
         """What weights, optimiser and checkpoint take anywhere."""
-        return float(_STATES * self.parameters)
+        return float(STATE_BYTES * self.parameters)
 
 
 @dataclass(frozen=True)

@@ -75,16 +75,8 @@ def amounts(
         kept_bytes=max(
             (float(c.bytes[g].sum()) + c.group_bytes for c, g in pairs), default=0.0
         ),
-        parameters=_n_parameters(family, config),
+        parameters=n_parameters(family, config),
     )
-
-
-def largest_batch(
-    family: ModelFamily, config: TrialConfig, sizes: Sizes, unit: str
-) -> int:
-    """Return how much of `unit` the largest declared batch of a first epoch has."""
-    totals = (sizes[unit][batch].sum() for batch in _batches(family, config, sizes))
-    return int(max(totals, default=1))
 
 
 def _batches(
@@ -107,7 +99,8 @@ def _above(micro: MicroBatch, sizes: Sizes, group: np.ndarray) -> bool:
     return int(sizes[micro.unit][group].sum()) > micro.budget
 
 
-def _n_parameters(family: ModelFamily, config: TrialConfig) -> int:
+def n_parameters(family: ModelFamily, config: TrialConfig) -> int:
+    """Return how many numbers a network of `config` learns."""
     target = TargetConfig(column="y", name="y", unit="")
     # Fresh weights must not take from the random numbers of whoever asks.
     with torch.random.fork_rng(devices=()):

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sitenet_core.config import TrialConfig
-from sitenet_core.families import MicroBatch, get_family
-from sitenet_core.training.calibration import Amounts, Calibration
-from sitenet_core.training.forecast import Sizes, amounts, largest_batch
+from sitenet_core.families import Cost, MicroBatch, ModelFamily, get_family
+from sitenet_core.training.calibration import STATE_BYTES, Calibration
+from sitenet_core.training.crystals import Batching, Crystals
+from sitenet_core.training.forecast import Sizes, n_parameters
 from sitenet_core.training.machine import Device
-from sitenet_core.training.splitting import in_use, is_smallest, smallest_budget
+from sitenet_core.training.splitting import in_use, smallest_budget
 
 _MIB = 2**20
 _GUESSED_PROCESS: dict[Device, int] = {"cpu": 700 * _MIB, "gpu": 600 * _MIB}
@@ -67,10 +68,10 @@ class MemoryModel:
             groups_counted=calibration.machine.threads == threads,
         )
 
-    def peak_bytes(self, found: Amounts) -> float:
-        """Return the peak of the process that does `found`."""
-        kept = self.per_kept * found.kept_bytes
-        return self.process_bytes + found.state_bytes + self.besides + kept
+    def peak_bytes(self, kept_bytes: float, parameters: int) -> float:
+        """Return the peak of a process whose groups keep so much at once."""
+        state = float(STATE_BYTES * parameters)
+        return self.process_bytes + state + self.besides + self.per_kept * kept_bytes
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class MemoryPlan:
 
 def plan_memory(
     config: TrialConfig,
-    sizes: Sizes,
+    crystals: Crystals,
     model: MemoryModel,
     memory_bytes: int | None,
     most: int | None = None,
@@ -108,21 +109,24 @@ def plan_memory(
 
     Args:
         config: what is trained.
-        sizes: of its crystals.
+        crystals: that it is trained on.
         model: what becomes of counted bytes.
         memory_bytes: what it may use; None if that is not known.
         most: largest group that it may have, after lack of memory; None is no limit.
     """
     family = get_family(config.family)
     micro = family.micro_batch(config, memory_bytes if model.device == "gpu" else None)
-    largest = largest_batch(family, config, sizes, micro.unit)
+    step = _Step.of(family, config, crystals.batching(family, config, micro.unit))
+    largest = step.batching.largest
     at_once = model.threads if model.device == "cpu" else 1
     budget = micro.budget if most is None else min(micro.budget, most)
-    least = smallest_budget(micro, sizes[micro.unit])
+    least = smallest_budget(micro, crystals.sizes[micro.unit])
     for candidate in _candidates(budget, largest, least):
-        tried = replace(micro, budget=candidate)
-        smallest = is_smallest(tried, sizes[micro.unit])
-        peak = round(model.peak_bytes(_kept_at_once(config, sizes, model, tried)))
+        tried, smallest = replace(micro, budget=candidate), candidate <= least
+        together = 1 if model.groups_counted or smallest else at_once
+        peak = round(
+            model.peak_bytes(step.kept_bytes(tried, together), step.parameters)
+        )
         used = in_use(tried, largest, at_once)
         plan = MemoryPlan(candidate, used, smallest, peak, memory_bytes)
         if plan.fits or smallest:
@@ -133,22 +137,39 @@ def plan_memory(
 def _candidates(budget: int, largest: int, least: int) -> Iterator[int]:
     """Yield a budget, then halves of it down to the least."""
     yield budget
-    # Above the largest batch no budget changes anything.
-    budget = min(budget, largest)
+    # Above the largest batch no budget changes anything; the least ends the line.
+    budget = min(budget, max(largest, least + 1))
     while budget > least:
         budget = max(least, budget // 2)
         yield budget
 
 
-def _kept_at_once(
-    config: TrialConfig, sizes: Sizes, model: MemoryModel, micro: MicroBatch
-) -> Amounts:
-    """Return the amounts, with as much kept as all threads keep together."""
-    at_once = 1
-    if model.device == "cpu" and not model.groups_counted:
-        at_once = 1 if is_smallest(micro, sizes[micro.unit]) else model.threads
-    joined = micro.budget * at_once if micro.splits else micro.budget
-    return amounts(config, sizes, None, replace(micro, budget=joined))
+@dataclass(frozen=True)
+class _Step:
+    """What a step of a configuration takes, however its batch is divided."""
+
+    batching: Batching
+    parameters: int
+    whole: Cost
+    """Of the crystals, in the order of the batching."""
+    parts: Cost
+    """The same in a group above its budget."""
+
+    @classmethod
+    def of(
+        cls, family: ModelFamily, config: TrialConfig, batching: Batching
+    ) -> "_Step":
+        whole, parts = (
+            family.cost(batching.sizes, config, in_parts=in_parts)
+            for in_parts in (False, True)
+        )
+        return cls(batching, n_parameters(family, config), whole, parts)
+
+    def kept_bytes(self, micro: MicroBatch, together: int) -> float:
+        """Return the most that so many groups together keep."""
+        joined = micro.budget * together if micro.splits else micro.budget
+        micro = replace(micro, budget=joined)
+        return self.batching.kept_bytes(micro, self.whole, self.parts)
 
 
 def some_crystals(sizes: Sizes, most: int) -> Sizes:

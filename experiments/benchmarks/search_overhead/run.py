@@ -43,6 +43,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Return every number of the report."""
     load = os.getloadavg()[0]
     from experiments.benchmarks.search_overhead.events import events
+    from experiments.benchmarks.search_overhead.memory import plans
     from experiments.benchmarks.search_overhead.proposals import proposals
     from experiments.benchmarks.search_overhead.segments import segments
     from search.space import load_space
@@ -56,6 +57,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             str(n): proposals(space, n, options.repetitions) for n in options.sizes
         },
         "events": {str(n): events(space, n, options.work) for n in options.sizes},
+        "memory": plans(space),
         "segments": segments(space, options.segments, options.work),
     }
 
@@ -66,7 +68,7 @@ def manifest() -> dict[str, Any]:
         "commit": git("rev-parse", "HEAD"),
         "changed_files": git("status", "--porcelain", "--untracked-files=no"),
         "space": SPACE,
-        "seeds": {"history": 7, "optuna": 1},
+        "seeds": {"history": 7, "memory": 7, "optuna": 1},
         "hardware": {"processor": processor(), "cpus": os.cpu_count()},
         "versions": {
             "python": platform.python_version(),

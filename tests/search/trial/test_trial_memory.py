@@ -1,6 +1,7 @@
 """What a trial may use, and how the crystals of a split are divided for it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from support.sitenet_training import CONFIG, build_prototypes, prototype_data
 
 from search.trial import memory
 from search.trial.memory import Room, TrialMemory, memory_model, room_here
+from sitenet_core.config import TrialConfig
 from sitenet_core.families import get_family
 from sitenet_core.training import TrainingData
 from sitenet_core.training.calibrating import (
@@ -16,7 +18,7 @@ from sitenet_core.training.calibrating import (
     this_machine,
 )
 from sitenet_core.training.calibration import Calibration
-from sitenet_core.training.sizing import MemoryModel
+from sitenet_core.training.sizing import MemoryModel, MemoryPlan, plan_memory
 
 FAMILY = get_family("sitenet")
 
@@ -60,6 +62,25 @@ def test_crystals_of_the_test_set_decide_nothing(data: TrainingData) -> None:
     assert plan.micro_batch == min(512, sum(sorted(pairs)[:2]) - 1)
     limited = tight.plan(CONFIG, data.store.path, 1)
     assert limited.micro_batch == 1
+
+
+def test_a_trial_is_planned_once_unless_something_has_changed(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = []
+
+    def plan(config: TrialConfig, *rest: Any) -> MemoryPlan:
+        planned.append(config)
+        return plan_memory(config, *rest)
+
+    monkeypatch.setattr(memory, "plan_memory", plan)
+    trials, path = TrialMemory(data.split, Room("cpu", 1, 10**9)), data.store.path
+    assert trials.plan(CONFIG, path) == trials.plan(CONFIG.model_copy(), path)
+    assert planned == [CONFIG]
+    assert trials.plan(CONFIG, path, 7).micro_batch == 7
+    other = type(CONFIG).from_preset("test", {"batch": {"unique_sites": 12}})
+    assert trials.plan(other, path) == trials.plan(other, path)
+    assert planned == [CONFIG, CONFIG, other]
 
 
 def test_a_calibration_beside_the_stores_is_used_and_a_damaged_one_is_not(

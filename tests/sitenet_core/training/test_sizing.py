@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.plain_memory import largest_batch
 from support.sitenet_training import CONFIG, build_prototypes, prototype_data
 
 from sitenet_core.errors import OutOfMemoryError
@@ -16,7 +17,8 @@ from sitenet_core.families import MicroBatch, get_family
 from sitenet_core.families.sitenet.config import SiteNetConfig
 from sitenet_core.training import FitOptions, TrainingData, fit
 from sitenet_core.training.calibration import Calibration, Machine
-from sitenet_core.training.forecast import amounts, largest_batch
+from sitenet_core.training.crystals import Crystals
+from sitenet_core.training.forecast import amounts
 from sitenet_core.training.module import TrainingModule
 from sitenet_core.training.sizing import MemoryModel, plan_memory, some_crystals
 from sitenet_core.training.splitting import (
@@ -33,6 +35,7 @@ SIZES = {
     "n_sites": np.arange(10, 60),
     "n_pairs": np.arange(10, 60) * 150,
 }
+CRYSTALS = Crystals(SIZES)
 
 
 def paper(**model: Any) -> SiteNetConfig:
@@ -41,7 +44,7 @@ def paper(**model: Any) -> SiteNetConfig:
 
 def test_with_room_a_training_is_divided_as_suits_the_device() -> None:
     for room in (None, 10**12):
-        plan = plan_memory(paper(), SIZES, GUESS, room)
+        plan = plan_memory(paper(), CRYSTALS, GUESS, room)
         assert plan.micro_batch == FAMILY.micro_batch(paper(), None).budget
         assert plan.fits
         assert not plan.smallest
@@ -51,11 +54,11 @@ def test_with_room_a_training_is_divided_as_suits_the_device() -> None:
 @given(st.floats(0.7e9, 2e9), st.sampled_from(["layer", "batch"]))
 def test_the_largest_group_of_those_that_fit_is_chosen(room: float, norm: str) -> None:
     config = paper(normalization=norm)
-    plan = plan_memory(config, SIZES, GUESS, int(room))
+    plan = plan_memory(config, CRYSTALS, GUESS, int(room))
     assert plan.fits or plan.smallest
     if plan.micro_batch == FAMILY.micro_batch(config, None).budget:
         return
-    twice = plan_memory(config, SIZES, GUESS, None, 2 * plan.micro_batch)
+    twice = plan_memory(config, CRYSTALS, GUESS, None, 2 * plan.micro_batch)
     assert twice.predicted_bytes >= plan.predicted_bytes
     assert not twice.predicted_bytes < int(room), "a larger group would have fitted"
 
@@ -64,7 +67,7 @@ def test_the_largest_group_of_those_that_fit_is_chosen(room: float, norm: str) -
 def test_smaller_groups_are_expected_to_take_less(norm: str) -> None:
     config, peaks = paper(normalization=norm), []
     for most in (20000, 14000, 9000):
-        plan = plan_memory(config, SIZES, GUESS, None, most)
+        plan = plan_memory(config, CRYSTALS, GUESS, None, most)
         assert plan.micro_batch == most
         peaks.append(plan.predicted_bytes)
     assert peaks[0] > peaks[1] > peaks[2]
@@ -73,18 +76,19 @@ def test_smaller_groups_are_expected_to_take_less(norm: str) -> None:
 def test_batch_norm_keeps_the_batch_whole_and_lowers_the_budget_of_pairs() -> None:
     changes = {"model": {"normalization": "batch"}, "batch": {"unique_sites": 200}}
     config = SiteNetConfig.from_preset("paper", changes)
-    total = largest_batch(FAMILY, config, SIZES, "n_pairs")
+    total = largest_batch(config, SIZES, "n_pairs")
     free, tight = (
-        plan_memory(config, SIZES, GUESS, None, most) for most in (2 * total, total - 1)
+        plan_memory(config, CRYSTALS, GUESS, None, most)
+        for most in (2 * total, total - 1)
     )
     assert tight.predicted_bytes < free.predicted_bytes
     # The first budget below the largest batch is half of it.
-    chosen = plan_memory(config, SIZES, GUESS, tight.predicted_bytes)
+    chosen = plan_memory(config, CRYSTALS, GUESS, tight.predicted_bytes)
     assert chosen.micro_batch == total // 2
 
 
 def test_what_never_fits_gets_the_smallest_groups() -> None:
-    plan = plan_memory(paper(), SIZES, GUESS, 10**6)
+    plan = plan_memory(paper(), CRYSTALS, GUESS, 10**6)
     assert plan.smallest
     assert plan.micro_batch == 512
     assert not plan.fits
@@ -92,12 +96,12 @@ def test_what_never_fits_gets_the_smallest_groups() -> None:
 
 def test_the_groups_of_several_threads_are_in_memory_together() -> None:
     one, two = (
-        plan_memory(paper(), SIZES, replace(GUESS, threads=n), None, 8192)
+        plan_memory(paper(), CRYSTALS, replace(GUESS, threads=n), None, 8192)
         for n in (1, 2)
     )
     assert two.predicted_bytes > one.predicted_bytes
     alone = [
-        plan_memory(paper(), SIZES, replace(GUESS, threads=n), None, 512)
+        plan_memory(paper(), CRYSTALS, replace(GUESS, threads=n), None, 512)
         for n in (1, 2)
     ]
     assert alone[0] == alone[1], "at the smallest they go one after the other"
@@ -108,7 +112,8 @@ def test_a_calibration_says_what_counted_bytes_take() -> None:
     known = Calibration(machine, None, 5 * 10**8, (0.0,) * 4, (2.0, 3e7), ())
     model = MemoryModel.calibrated(known, 1)
     found = amounts(paper(), SIZES, None)
-    assert model.peak_bytes(found) == 5 * 10**8 + known.peak_bytes(found)
+    peak = model.peak_bytes(found.kept_bytes, found.parameters)
+    assert peak == 5 * 10**8 + known.peak_bytes(found)
     assert model.groups_counted
     assert not MemoryModel.calibrated(known, 2).groups_counted
 
@@ -116,7 +121,7 @@ def test_a_calibration_says_what_counted_bytes_take() -> None:
 def test_a_gpu_is_filled_by_its_share() -> None:
     model = MemoryModel.guessed("gpu", 1)
     small, large = (
-        plan_memory(paper(), SIZES, model, n * 2**30).micro_batch for n in (8, 16)
+        plan_memory(paper(), CRYSTALS, model, n * 2**30).micro_batch for n in (8, 16)
     )
     assert large == pytest.approx(2 * small, rel=1e-3)
 
