@@ -108,9 +108,9 @@ class AlgorithmConfig(StrictModel):
 class BudgetConfig(StrictModel):
     """When the study ends, whichever comes first; null has no limit.
 
-    When trials or epochs are used up, what is running finishes its rung. When time is,
-    running trials are interrupted at their last checkpoint. A larger budget goes on
-    with either.
+    When all trials have begun, only promotions by rungs go on. When epochs are used up,
+    what is running finishes its rung. When time is, running trials are interrupted at
+    their last checkpoint. A larger budget goes on with each.
     """
 
     trials: int | None = Field(default=None, ge=1)

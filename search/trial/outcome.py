@@ -6,7 +6,8 @@ from enum import StrEnum
 class Outcome(StrEnum):
     """The one final state of a trial; a trial without one is unfinished.
 
-    What the searcher is told:
+    What the searcher is told (`gaussian` takes the same failures, without a number, for
+    its model of where trainings break):
 
     ======================  =========================================================
     completed               its objective at each rung, the last epoch included
