@@ -3,8 +3,9 @@
 Budgets end a study in one of two ways. Trials and epochs say how much is trained: once
 all trials have begun, those that the scheduler promotes go on; once all epochs are
 handed out, what is in the hands of workers finishes its rung, and nothing else starts.
-Wall clock and GPU-hours say how long: workers are ended at once, and their trials go on
-from their last checkpoint once the budget is larger. Whichever budget ends first counts.
+Wall clock and GPU-hours say how long: workers are ended at once, and their trials go
+on from their last checkpoint once the budget is larger. Whichever budget ends first
+counts.
 
 An epoch counts from the moment it is handed out. So the epochs that are trained exceed
 their budget by less than one segment, with any number of workers.
