@@ -222,15 +222,21 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the server keeps what it is given."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def server(server_folder: Path) -> Iterator[str]:
     """Run an MLflow server that keeps artifacts to itself; yield its address."""
-    studies = tmp_path / "server"
+    studies = server_folder / "studies"
     command, environment = ui_command(empty_store(studies), free_port())
     at = command.index("--default-artifact-root")
     command[at : at + 2] = ["--artifacts-destination", str(studies / "artifacts")]
     address = f"http://127.0.0.1:{command[command.index('--port') + 1]}"
-    with (tmp_path / "server.log").open("wb") as log:
+    with (server_folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, env=environment, cwd=studies, stdout=log, stderr=log
         )
@@ -264,24 +270,28 @@ def test_a_server_elsewhere_takes_studies_and_gives_models_back(
 
 @pytest.mark.slow
 def test_a_file_that_a_server_lost_is_named_and_put_back_and_fetched_again(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: str,
+    server_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    study = ToyStudy(tmp_path / "promoted" / "toy-study")
+    study = ToyStudy(tmp_path / "promoted" / "salt-study", "salt-study")
     study.complete(0)
     study.end()
-    study.promote("gap")
+    study.promote("salts")
     tracker = MlflowTracker(server, study.folder)
     tracker.rebuild(study.state)
-    stored = tmp_path.glob("server/artifacts/**/model-*/**/weights.safetensors")
-    (weights,) = stored
+    (found,) = MlflowStore(server).client.search_model_versions("name = 'salts'")
+    stored = server_folder.glob(f"studies/artifacts/*/{found.run_id}/**/model-*/**/*")
+    (weights,) = (path for path in stored if path.name == "weights.safetensors")
     weights.write_bytes(b"")
     for _ in range(2):
-        with pytest.raises(InfrastructureError, match=r"0 bytes .*sync toy-study"):
-            fetch_bundle("models:/gap@champion", server)
+        with pytest.raises(InfrastructureError, match=r"0 bytes .*sync salt-study"):
+            fetch_bundle("models:/salts@champion", server)
     repairs = tracker.rebuild(study.state).repairs
     assert len(repairs) == 1
     assert "weights.safetensors (0 bytes in place of 16)" in repairs[0]
-    bundle = fetch_bundle("models:/gap@champion", server)
+    bundle = fetch_bundle("models:/salts@champion", server)
     assert (bundle / "weights.safetensors").stat().st_size == 16
     assert tracker.rebuild(study.state).repairs == []
