@@ -268,7 +268,8 @@ class PromotionDivided(Event):
     predicted_bytes: int | None = None
     memory_bytes: int | None = None
     message: str = ""
-    """How memory ran out before it was halved; empty at the beginning."""
+    """How memory ran out before it was halved, or that kills made it likely; empty at
+    the beginning."""
 
 
 class PromotionEpoch(Event):

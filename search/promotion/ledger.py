@@ -19,6 +19,7 @@ from search.journal.events import (
     PromotionTesting,
     PromotionTrained,
 )
+from search.promotion.kills import kills_that_halve
 from search.tracking import MlflowTracker
 
 
@@ -84,6 +85,10 @@ class Ledger:
         events = reversed(self.state.promotion)
         found = (e for e in events if isinstance(e, PromotionDivided))
         return next((e for e in found if e.model == model), None)
+
+    def kills_that_halve(self, model: str) -> int:
+        """Return after how many kills a training is to be halved; 0 if it is not."""
+        return kills_that_halve(self._journal.entries, model)
 
     def seconds(self, model: str) -> float | None:
         """Return the training time of all epochs, None for what is no network."""

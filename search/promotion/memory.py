@@ -14,6 +14,7 @@ from search.trial.memory import Room, TrialMemory
 from sitenet_core.config import TrialConfig
 from sitenet_core.errors import OutOfMemoryError
 from sitenet_core.training import FitResult, TrainingData
+from sitenet_core.training.sizing import MemoryPlan
 
 Attempt = Callable[[int | None], FitResult]
 """Trains with a micro-batch, from the last checkpoint on."""
@@ -32,24 +33,50 @@ class Training:
     """Most that goes through the network at once, as the trial found that it fits."""
 
 
-def divide(training: Training, room: Room | None) -> PromotionDivided:
-    """Return how a training that begins is divided, as its event.
+def settle_division(training: Training, ledger: Ledger, room: Room | None) -> None:
+    """Journal how a training is divided when it begins, and less after some kills.
+
+    What does not fit with one crystal at a time is tried again after every kill: a kill
+    is no proof that it never fits.
 
     Args:
-        training: what begins.
+        training: what begins or goes on.
+        ledger: of its promotion, whose session has started.
         room: what it may use; None leaves the division to the device.
     """
+    known = ledger.division(training.model)
+    if known is None:
+        ledger.append(_division(training, room))
+    elif room is not None and (kills := ledger.kills_that_halve(training.model)):
+        plan = _plan(training, room, known.micro_batch)
+        if not plan.smallest:
+            half = max(1, min(plan.micro_batch, plan.in_use // 2))
+            message = (
+                f"killed {kills} times without an epoch in between, as the kernel does "
+                "when memory runs out: half as much at once"
+            )
+            halved = PromotionDivided(
+                model=training.model, micro_batch=half, message=message
+            )
+            ledger.append(halved)
+
+
+def _division(training: Training, room: Room | None) -> PromotionDivided:
     model, most = training.model, training.micro_batch
     if room is None:
         return PromotionDivided(model=model, micro_batch=most)
-    memory = TrialMemory(training.data.split, room)
-    plan = memory.plan(training.config, training.data.store.path, most)
+    plan = _plan(training, room, most)
     return PromotionDivided(
         model=model,
         micro_batch=plan.micro_batch,
         predicted_bytes=plan.predicted_bytes,
         memory_bytes=plan.memory_bytes,
     )
+
+
+def _plan(training: Training, room: Room, most: int | None) -> MemoryPlan:
+    memory = TrialMemory(training.data.split, room)
+    return memory.plan(training.config, training.data.store.path, most)
 
 
 def fit_divided(model: str, ledger: Ledger, attempt: Attempt) -> FitResult:

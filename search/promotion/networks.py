@@ -8,7 +8,7 @@ from rich.console import Console
 
 from search.journal.events import PromotionEpoch, PromotionFailed, PromotionTrained
 from search.promotion.ledger import Ledger
-from search.promotion.memory import Training, divide, fit_divided
+from search.promotion.memory import Training, fit_divided, settle_division
 from search.promotion.plan import PromotionPlan
 from search.study.folder import StudyFolder
 from search.study.load import Study
@@ -133,9 +133,7 @@ def run_training(training: Training, ledger: Ledger, running: Running) -> FitRes
         )
         return fit(training.config, training.data, options, on_epoch)
 
-    if ledger.division(training.model) is None:
-        room = room_here(running.device, running.threads, 1.0)
-        ledger.append(divide(training, room))
+    settle_division(training, ledger, room_here(running.device, running.threads, 1.0))
     result = fit_divided(training.model, ledger, attempt)
     # A kill between checkpoint and journal leaves an epoch that is on disk only.
     known = ledger.curve(training.model)
