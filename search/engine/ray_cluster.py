@@ -61,9 +61,13 @@ def ray_connection() -> Iterator[None]:
         InfrastructureError: if Ray does not start or the cluster does not answer.
     """
     if ray.is_initialized():
-        yield
+        try:
+            yield
+        finally:
+            # Tune hands reserved processors back when it is collected.
+            gc.collect()
         return
-    with _environment():
+    with _environment(), _collecting_on_demand():
         try:
             _connect(os.environ.get("RAY_ADDRESS"))
         except (OSError, RuntimeError, ValueError, TimeoutError) as error:
@@ -75,9 +79,6 @@ def ray_connection() -> Iterator[None]:
         try:
             yield
         finally:
-            # Ray ends a process in which something touches it after its shutdown, as a
-            # handle does that another thread's collection of garbage frees meanwhile.
-            gc.collect()
             ray.shutdown()
 
 
@@ -166,6 +167,24 @@ def _init(address: str | None) -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
+
+
+@contextmanager
+def _collecting_on_demand() -> Iterator[None]:
+    """Let Python collect garbage only where it is told to.
+
+    What Tune leaves behind are cycles with handles of Ray's. Where another thread, that
+    of MLflow say, happens to collect them while Ray shuts down, Ray ends the process
+    ("The core worker has already been shutdown", Ray 2.60). Nor are they collected
+    before the shutdown: each handle would ask a cluster that may be gone already.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Runs a study's segments on Ray Tune until the conductor has none, or time is up."""
 
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -21,6 +22,9 @@ from sitenet_core.errors import InfrastructureError
 OnState = Callable[[StudyState], None]
 
 _HOOK_SECONDS = 0.5
+_COLLECTION_SECONDS = 30.0
+"""Between collections of garbage, which happen here alone while Ray is connected (see
+`ray_connection`)."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,15 @@ class _Check:
         self._on_state = run.on_state
         self._stop = stop
         self._next_hook = 0.0
+        self._next_collection = 0.0
 
     def __call__(self) -> None:
         self._stop.check()
         if self._desk.conductor.is_out_of_time:
             raise Stopped
+        if time.monotonic() > self._next_collection:
+            gc.collect()
+            self._next_collection = time.monotonic() + _COLLECTION_SECONDS
         if self._on_state is None or time.monotonic() < self._next_hook:
             return
         self._on_state(self._desk.conductor.state)

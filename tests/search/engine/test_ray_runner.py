@@ -248,6 +248,37 @@ def test_a_killed_and_then_a_stopped_driver_lose_no_finished_trial(
     assert [dict(t.configuration) for t in state.trials] == expected
 
 
+def test_no_collection_of_garbage_meets_the_shutdown_of_ray() -> None:
+    """Ray would end the process, without a word of the study's result."""
+    command = [sys.executable, "-m", "support.ray_shutdown"]
+    done = subprocess.run(
+        command,
+        env=environment(),
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
+
+
+def test_sigterm_to_every_process_of_a_driver_ends_it_in_good_order(
+    tmp_path: Path,
+) -> None:
+    """As batch systems do: the daemons of Ray are gone before the driver ends."""
+    plan(tmp_path, trial_1={"sleep": 0.4})
+    process = driver(tmp_path, 2)
+    wait_for_epoch(tmp_path, 1, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    began = time.monotonic()
+    assert end(process) == 130
+    assert time.monotonic() - began < 45, "it waited for a daemon that is gone"
+    state = StudyState.read(tmp_path / "journal.jsonl")
+    assert state.ended == "interrupted"
+    state = Bench(tmp_path, rules={"trials": 2}).session()
+    assert [t.outcome for t in state.trials] == [Outcome.COMPLETED] * 2
+
+
 def test_ctrl_c_ends_in_good_order_and_a_second_one_at_once(tmp_path: Path) -> None:
     """Ctrl-C reaches the whole process group: the daemons and workers of Ray too."""
     plan(tmp_path, **{f"trial_{n}": {"sleep": 0.4} for n in (1, 2)})
