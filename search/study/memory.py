@@ -1,7 +1,10 @@
 """What a study's trials may use of the machine's memory, and how they are divided."""
 
+from collections.abc import Iterable
+
 from search.engine.ray_cluster import TrialResources, memory_of_nodes
 from search.engine.rules import PlanMemory
+from search.journal import Entry, SegmentStarted
 from search.space import FlatConfiguration
 from search.study.load import Study
 from search.study.prepare import StudyData, at_most
@@ -10,18 +13,21 @@ from sitenet_core.errors import ConfigError
 from sitenet_core.training.sizing import MemoryPlan
 
 
-def memory_planner(study: Study, data: StudyData, concurrent: int) -> PlanMemory:
+def memory_planner(
+    study: Study, data: StudyData, concurrent: int, first_bytes: int | None = None
+) -> PlanMemory:
     """Return what predicts the memory of a study's trials; Ray must be connected.
 
     Args:
         study: its resources say what a trial is given.
         data: the stores and the split.
         concurrent: trials at a time.
+        first_bytes: as `first_memory`.
     """
     room = _room(study, concurrent)
     if room is None:
         return lambda _configuration, _until, _most: None
-    memory = TrialMemory(data.split, room)
+    memory = TrialMemory(data.split, room, first_bytes=first_bytes)
 
     def plan(
         flat: FlatConfiguration, until_epoch: int, most: int | None
@@ -37,6 +43,21 @@ def memory_planner(study: Study, data: StudyData, concurrent: int) -> PlanMemory
         return memory.plan(config, data.store_of(config), most)
 
     return plan
+
+
+def first_memory(entries: Iterable[Entry]) -> int | None:
+    """Return the memory that a trial had on a CPU when the study began.
+
+    A session that goes on divides trials for it too, wherever that fits: what a trial
+    reaches, and with it what is proposed next, would otherwise depend in its last bits
+    on the memory that is free by chance. None if no trial was divided.
+
+    Args:
+        entries: of the study's journal.
+    """
+    starts = (e.event for e in entries if isinstance(e.event, SegmentStarted))
+    known = (s.memory_bytes for s in starts if s.gpus == 0)
+    return next((room for room in known if room is not None), None)
 
 
 def _room(study: Study, concurrent: int) -> Room | None:

@@ -126,16 +126,14 @@ class Session:
     def _desk(self, concurrent: int) -> Desk:
         """Return the study's desk with its session begun."""
         engine = make_engine(self.study, saved_warm_start(self.folder))
+        journal = Journal.open(self.folder.journal)
         if self.options.work == TRAIN:
-            from search.study.memory import memory_planner
+            from search.study.memory import first_memory, memory_planner
 
-            planner = memory_planner(self.study, self.data, concurrent)
+            room = first_memory(journal.entries)
+            planner = memory_planner(self.study, self.data, concurrent, room)
             engine = replace(engine, plan_memory=planner)
-        conductor = Conductor(
-            Journal.open(self.folder.journal),
-            engine,
-            make_rules(self.study, concurrent),
-        )
+        conductor = Conductor(journal, engine, make_rules(self.study, concurrent))
         conductor.begin(
             socket.gethostname(),
             os.getpid(),

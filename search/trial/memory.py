@@ -1,7 +1,7 @@
 """Predicts what trainings take on this machine, and divides them so that they fit."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -73,6 +73,9 @@ class TrialMemory:
     room: Room
     crystals: dict[Path, Crystals] = field(default_factory=dict)
     """By the folder of their packed store; read when they are first asked for."""
+    first_bytes: int | None = None
+    """Memory that the same trials were divided for at first. Numbers are rounded
+    otherwise in other groups: on a CPU that division is kept where it fits."""
     _models: dict[Path, MemoryModel] = field(default_factory=dict)
     _plans: dict[tuple[str, Path, int | None], MemoryPlan] = field(default_factory=dict)
     """A trial asks again before each of its segments."""
@@ -89,11 +92,19 @@ class TrialMemory:
         """
         asked = (config.model_dump_json(), store, most)
         if asked not in self._plans:
-            self._open(get_family(config.family), store)
-            crystals, model = self.crystals[store], self._models[store]
-            room = self.room.memory_bytes
-            self._plans[asked] = plan_memory(config, crystals, model, room, most)
+            self._plans[asked] = self._plan(config, store, most)
         return self._plans[asked]
+
+    def _plan(self, config: TrialConfig, store: Path, most: int | None) -> MemoryPlan:
+        self._open(get_family(config.family), store)
+        crystals, model = self.crystals[store], self._models[store]
+        has = self.room.memory_bytes
+        if self.room.device == "cpu" and self.first_bytes is not None:
+            first = plan_memory(config, crystals, model, self.first_bytes, most)
+            first = replace(first, memory_bytes=has)
+            if first.fits:
+                return first
+        return plan_memory(config, crystals, model, has, most)
 
     def _open(self, family: ModelFamily, folder: Path) -> None:
         if folder not in self.crystals:

@@ -112,6 +112,15 @@ def test_trials_are_divided_for_the_memory_that_is_left(
         words = f"at most {memory['micro_batch']} at once"
         assert words in log.read_text(), "the worker did as was planned"
 
+    monkeypatch.setattr("search.trial.memory.available_memory", lambda: 10**12)
+    document["budget"]["trials"] = 3
+    path = write_study(home / "tight", document)
+    resumed = run_study(path, options(home, resume=True)).as_dict()["trials"]
+    memory = [trial["memory"] for trial in resumed]
+    assert memory[2]["memory_bytes"] > 10**9
+    sizes = {part["micro_batch"] for part in memory}
+    assert len(sizes) == 1, "a study goes on as it was divided at first"
+
 
 def test_a_study_goes_on_with_an_extended_space_and_learns_from_the_first(
     home: Path, capsys: pytest.CaptureFixture[str]

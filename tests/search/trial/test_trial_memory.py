@@ -1,5 +1,6 @@
 """What a trial may use, and how the crystals of a split are divided for it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,36 @@ def test_a_trial_is_planned_once_unless_something_has_changed(
     other = type(CONFIG).from_preset("test", {"batch": {"unique_sites": 12}})
     assert trials.plan(other, path) == trials.plan(other, path)
     assert planned == [CONFIG, CONFIG, other]
+
+
+def test_the_first_division_is_kept_where_it_fits(data: TrainingData) -> None:
+    path = data.store.path
+    first, ample = (
+        TrialMemory(data.split, Room("cpu", 1, room)).plan(CONFIG, path)
+        for room in (1, None)
+    )
+    assert first.micro_batch < ample.micro_batch
+    more = TrialMemory(data.split, Room("cpu", 1, 10**11), first_bytes=1)
+    assert more.plan(CONFIG, path) == replace(first, memory_bytes=10**11)
+    unknown = TrialMemory(data.split, Room("cpu", 1, None), first_bytes=1)
+    assert unknown.plan(CONFIG, path).micro_batch == first.micro_batch
+    assert unknown.plan(CONFIG, path, 1).micro_batch == 1, "unless memory ran out"
+    room = ample.predicted_bytes - 1
+    less = TrialMemory(data.split, Room("cpu", 1, room), first_bytes=10**11)
+    assert less.plan(CONFIG, path).micro_batch < ample.micro_batch, "it has to fit"
+
+
+def test_the_division_of_another_gpu_is_not_kept(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guess = MemoryModel.guessed("gpu", 1)
+    monkeypatch.setattr(memory, "memory_model", lambda *_: guess)
+    trials, plain = (
+        TrialMemory(data.split, Room("gpu", 1, 10**9), first_bytes=first)
+        for first in (10**11, None)
+    )
+    path = data.store.path
+    assert trials.plan(CONFIG, path) == plain.plan(CONFIG, path)
 
 
 def test_a_calibration_beside_the_stores_is_used_and_a_damaged_one_is_not(
