@@ -93,9 +93,11 @@ class _Check:
         if time.monotonic() > self._next_collection:
             gc.collect()
             self._next_collection = time.monotonic() + _COLLECTION_SECONDS
-        if self._on_state is None or time.monotonic() < self._next_hook:
+        if time.monotonic() < self._next_hook:
             return
-        self._on_state(self._desk.conductor.state)
+        self._desk.look()
+        if self._on_state is not None:
+            self._on_state(self._desk.conductor.state)
         self._next_hook = time.monotonic() + _HOOK_SECONDS
 
 

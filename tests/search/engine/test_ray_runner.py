@@ -17,7 +17,7 @@ from support.conducted_study import Bench
 from support.limited_memory import LIMITED, wide, wide_data, wide_payload
 from support.segment_work import flat_payload
 
-from search.engine.desk import Desk
+from search.engine.desk import Desk, MemoryKills
 from search.engine.ray_cluster import TrialResources
 from search.engine.ray_runner import RayRun, run_on_ray
 from search.engine.schedulers import FullTraining
@@ -106,6 +106,27 @@ def test_trials_end_as_what_happened_to_them_and_the_study_goes_on(
     assert pid(tmp_path, 3) != pid(tmp_path, 2), "not after lack of memory"
     again = (tmp_path / "trials/00003/attempt-2/log.txt").read_text()
     assert "starts from epoch 2" in again
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_kills_for_want_of_memory_are_looked_for_while_segments_run(
+    tmp_path: Path,
+) -> None:
+    plan(tmp_path, trial_0={"sleep": 0.7})
+    bench = Bench(tmp_path, FullTraining(3), rules={"trials": 1})
+    conductor = bench.desk(bench.journal()).conductor
+    looked: list[float] = []
+
+    def count() -> int:
+        looked.append(time.monotonic())
+        return 0
+
+    desk = Desk(conductor, tmp_path, flat_payload(tmp_path), MemoryKills(count))
+    ray_run = RayRun(TrialResources(), tmp_path / ".ray")
+    conductor.end(run_on_ray(desk, ray_run, StopRequest()))
+    assert conductor.state.trials[0].outcome is Outcome.COMPLETED
+    # Three epochs of 0.7 s, twice a second; a loaded machine may miss some.
+    assert len(looked) >= 3
 
 
 @pytest.mark.usefixtures("ray_here")
