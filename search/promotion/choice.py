@@ -20,7 +20,7 @@ from search.journal.events import (
 from search.promotion.comparison import Comparison, compare
 from search.promotion.contenders import Choice, Contender, Optimism, cheapest
 from search.promotion.optimism import expected_optimism
-from search.promotion.ranking import ranked
+from search.promotion.ranking import ranked, values_at
 from search.trial.outcome import Outcome
 
 
@@ -195,7 +195,7 @@ def _optimism(
         return None
     mean = sum(values) / len(values)
     epoch = result.candidate.epoch
-    compared = [c.value for c in ranked(state.trials) if c.epoch == epoch]
+    compared = values_at(state.trials, epoch)
     noise = comparison.noise
     return Optimism(
         search_value=result.candidate.value,

@@ -1,5 +1,6 @@
 """The trials of a search from best to worst, by what the search measured."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 
@@ -12,10 +13,11 @@ from sitenet_core.errors import NoTrialSucceededError
 def ranked(trials: Iterable[TrialRecord]) -> list[PromotionCandidate]:
     """Return every trial that can be promoted, the best first.
 
-    Completed trials are compared at their last epoch. Only if there is none, the
-    trials that reached the deepest rung that any reached are compared there: values of
-    different rungs are never compared. Failed trials do not count, whatever rungs they
-    reached. Of equal trials the earlier one comes first.
+    Values of different rungs are never compared. The trials that came furthest are
+    the first, completed ones above all; trials are compared at the deepest rung of
+    each. So those that wait at the rungs below are there to be trained again, if few
+    reached the last one. Failed trials do not count, whatever rungs they reached. Of
+    equal trials the earlier one comes first.
 
     Raises:
         NoTrialSucceededError: if no trial has a value to be compared by.
@@ -24,18 +26,28 @@ def ranked(trials: Iterable[TrialRecord]) -> list[PromotionCandidate]:
     reached = [t for t in records if t.rung_values and not _failed(t)]
     if not reached:
         raise NoTrialSucceededError(_nothing(records))
-    completed = [t for t in reached if t.outcome is Outcome.COMPLETED]
-    if completed:
-        found = [_candidate(t, max(t.rung_values)) for t in completed]
-    else:
-        deepest = max(max(t.rung_values) for t in reached)
-        found = [_candidate(t, deepest) for t in reached if deepest in t.rung_values]
-    return sorted(found, key=lambda c: (c.value, c.trial))
+    return [_candidate(t) for t in sorted(reached, key=_place)]
 
 
-def _candidate(trial: TrialRecord, epoch: int) -> PromotionCandidate:
+def values_at(trials: Iterable[TrialRecord], epoch: int) -> list[float]:
+    """Return the values of all trials that did not fail and reached a rung."""
+    return [
+        t.rung_values[epoch]
+        for t in trials
+        if epoch in t.rung_values and not _failed(t)
+    ]
+
+
+def _candidate(trial: TrialRecord) -> PromotionCandidate:
+    epoch = max(trial.rung_values)
     value = trial.rung_values[epoch]
     return PromotionCandidate(trial=trial.number, epoch=epoch, value=value)
+
+
+def _place(trial: TrialRecord) -> tuple[float, float, int]:
+    epoch = max(trial.rung_values)
+    furthest = math.inf if trial.outcome is Outcome.COMPLETED else epoch
+    return -furthest, trial.rung_values[epoch], trial.number
 
 
 def _failed(trial: TrialRecord) -> bool:

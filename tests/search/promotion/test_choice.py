@@ -4,12 +4,17 @@ from dataclasses import replace
 
 import pytest
 from support.reruns import epoch_of, rerun_state, trial
+from support.segment_work import value_at
+from support.simulated_study import SimulatedStudy, square
 
+from search.engine.schedulers import make_scheduler
+from search.engine.searchers import make_searcher
 from search.journal import PromotionReruns, StudyState, TrialRecord
 from search.journal.events import PromotionCandidate
 from search.promotion import Choice, choose
 from search.promotion.account import account_of
-from search.promotion.ranking import ranked
+from search.promotion.ranking import ranked, values_at
+from search.study.config import PromotionConfig
 from search.trial.outcome import Outcome
 from sitenet_core.errors import NoTrialSucceededError
 
@@ -55,9 +60,33 @@ def test_a_study_without_a_value_says_how_its_trials_ended() -> None:
         choose(StudyState())
 
 
-def test_trials_are_ranked_by_their_value_and_only_comparable_ones() -> None:
-    trials = [trial(0, {9: 0.5}), trial(1, {9: 0.3}), trial(2, {3: 0.1}, None)]
-    assert [(c.trial, c.value) for c in ranked(trials)] == [(1, 0.3), (0, 0.5)]
+def test_trials_are_ranked_rung_by_rung_from_the_deepest() -> None:
+    trials = [
+        trial(0, {3: 0.7, 9: 0.5}),
+        trial(1, {3: 0.8, 9: 0.3}),
+        trial(2, {3: 0.2}, None),
+        trial(3, {3: 0.1}, Outcome.STOPPED),
+        trial(4, {3: 0.9, 6: 0.6}, None),
+        trial(5, {3: 0.0}, Outcome.FAILED_OOM),
+    ]
+    assert [c.trial for c in ranked(trials)] == [1, 0, 4, 3, 2]
+    assert [(c.epoch, c.value) for c in ranked(trials)][1:4] == [
+        (9, 0.5),
+        (6, 0.6),
+        (3, 0.1),
+    ]
+    assert values_at(trials, 3) == [0.7, 0.8, 0.2, 0.1, 0.9]
+
+
+@pytest.mark.parametrize("budget", [(10, 30), (40, 52), (40, 100), (60, 100)], ids=str)
+def test_a_default_study_has_enough_trials_to_train_again(
+    budget: tuple[int, int],
+) -> None:
+    """However few of them rungs leave: of 40 trials of 100 epochs one is completed."""
+    trials, epochs = budget
+    scheduler = make_scheduler("asha", epochs=epochs, min_epochs=3, eta=3)
+    study = SimulatedStudy(square(), value_at, make_searcher("random"), scheduler)
+    assert len(ranked(study.run(trials=trials))) >= PromotionConfig().top_k
 
 
 def test_the_reruns_decide_and_not_the_value_that_was_selected_for() -> None:
