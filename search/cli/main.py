@@ -19,6 +19,7 @@ from search.cli import (
     train,
     ui,
 )
+from search.cli.signals import sigterm_interrupts
 from sitenet_core.errors import LocatedError, SiteNetError
 
 INTERRUPTED = 130
@@ -35,12 +36,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code.
 
     0 done; 2 wrong input; 3 data; 4 no trial, or the training, succeeded;
-    5 infrastructure; 130 interrupted in good order.
+    5 infrastructure; 130 interrupted in good order, by Ctrl-C or SIGTERM.
     """
     options = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
-        code = options.run(options)
+        with sigterm_interrupts():
+            code = options.run(options)
         sys.stdout.flush()
     except LocatedError as error:
         print(error, file=sys.stderr)

@@ -21,7 +21,12 @@ from search.study.resolve import (
     save_warm_start,
     saved_study,
 )
-from search.study.session import RunOptions, Session, end_before_trials
+from search.study.session import (
+    RunOptions,
+    Session,
+    end_before_trials,
+    make_engine,
+)
 from search.study.shipped import shipped_studies, shipped_study
 from search.study.summary import StudySummary, study_summary
 from search.study.warm_start import resolve_warm_start
@@ -53,6 +58,9 @@ def run_study(target: Path | str, options: RunOptions | None = None) -> StudySum
     """
     options = options or RunOptions()
     folder, given = _locate(target, options)
+    if given is not None:
+        # A searcher that is not installed is found before the study is fixed.
+        make_engine(given)
     folder.path.mkdir(parents=True, exist_ok=True)
     with stop_on_signals() as stop, study_lock(folder.lock):
         study = _resolve(folder, given, options)

@@ -45,6 +45,13 @@ class StudySummary:
         )
 
     @property
+    def promotion_is_unfinished(self) -> bool:
+        """Whether the last session was a promotion and left something to do."""
+        state = self.state
+        was_promotion = state.purpose == "promotion" and not state.session_open
+        return was_promotion and state.ended != "promoted"
+
+    @property
     def counts(self) -> dict[str, int]:
         """Trials by outcome; `unfinished` has none yet."""
         state = self.state
@@ -106,7 +113,10 @@ class StudySummary:
         )
         used = f"{_size(self.disk.total)}, checkpoints {_size(self.disk.checkpoints)}"
         lines.append(f"folder: {self.folder} ({used})")
-        if self.driver_was_killed:
+        if self.promotion_is_unfinished:
+            name = self.state.name
+            lines.append(f"its promotion did not end; `sitenet promote {name}` goes on")
+        elif self.driver_was_killed:
             lines.append("its driver was killed; go on with --resume")
         if self.interrupted:
             lines.append("interrupted in good order; go on with --resume")

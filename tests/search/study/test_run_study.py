@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,17 @@ def options(home: Path, recorder: Recorder | None = None, **more: object) -> Run
 
     directory = home / "studies"
     return RunOptions(directory=directory, progress=False, tracker=tracker, **more)  # type: ignore[arg-type]
+
+
+def test_a_searcher_that_is_not_installed_fixes_no_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    document = study_document(tmp_path / "crystals", algorithm={"searcher": "optuna"})
+    path = write_study(tmp_path, document)
+    with pytest.raises(ConfigError, match=r"pip install 'sitenet-search\[optuna\]'"):
+        run_study(path, options(tmp_path))
+    assert not (tmp_path / "studies").exists()
 
 
 def test_a_study_runs_is_refused_a_second_start_and_goes_on(
