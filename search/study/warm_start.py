@@ -4,19 +4,30 @@ They are only read: no lock is taken, a study that is being searched may be read
 as it has come, and a torn last line of its journal is left out.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from search.engine.warm_start import EarlierStudy, WarmStart, carry_over
+from search.journal import TrialRecord
 from search.space import FlatConfiguration
 from search.study.config import MLFLOW_PREFIX
 from search.study.folder import StudyFolder
 from search.study.load import Study, plain_values
 from search.study.resolve import saved_study
-from search.tracking import displayed, experiment_studies, tracking_uri
+from search.tracking import (
+    TrackedStudy,
+    displayed,
+    experiment_studies,
+    fetch_definition,
+    tracking_uri,
+)
 from sitenet_core.config import Problem, load_yaml, nearest
 from sitenet_core.errors import ConfigError, InfrastructureError, SiteNetError
+
+_log = logging.getLogger(__name__)
 
 
 def resolve_warm_start(study: Study, folder: StudyFolder) -> WarmStart | None:
@@ -93,29 +104,67 @@ class _Reader:
 
     def _tracked(self, name: str, experiment: str) -> Iterator[EarlierStudy]:
         uri = tracking_uri(self.folder.path.parent)
+        found = experiment_studies(uri, experiment)
         studies = [
-            EarlierStudy.of(f"{name} ({identity})", displayed(uri), records)
-            for identity, records in experiment_studies(uri, experiment).items()
+            self._earlier(f"{name} ({identity})", uri, tracked)
+            for identity, tracked in found.items()
         ]
         told = [study for study in studies if study.trials]
         if not told:
+            runs = sum(len(tracked.trials) for tracked in found.values())
             raise ConfigError(
-                f"experiment {experiment!r} has no run with a result yet, so there is "
-                "nothing to learn from it; leave it out"
+                f"experiment {experiment!r} has no run with a result yet (of {runs} "
+                "trials), so there is nothing to learn from it; leave it out, or run "
+                "it further. A run that no study wrote counts if it FINISHED and "
+                "has parameters and a metric val_mae or best_val_mae; `sitenet search "
+                "sync` completes the runs of a study"
             )
         yield from told
+
+    def _earlier(self, name: str, uri: str, tracked: TrackedStudy) -> EarlierStudy:
+        saved = _definition(name, uri, tracked)
+        complete = None
+        if saved is not None:
+            _check_family(name, saved, self.study.space.family)
+            complete = _all_complete(saved, tracked.trials)
+        return EarlierStudy.of(name, displayed(uri), tracked.trials, complete)
 
 
 def _of_folder(name: str, folder: StudyFolder, family: str) -> EarlierStudy:
     saved = saved_study(folder)
-    if saved.space.family != family:
-        raise ConfigError(
-            f"{folder.path}: a study of family {saved.space.family}, while this one "
-            f"is of family {family}; their configurations have nothing in common"
-        )
+    _check_family(str(folder.path), saved, family)
     records = folder.state().trials
-    complete = {r.number: _complete(saved, r.configuration) for r in records}
+    complete = _all_complete(saved, records)
     return EarlierStudy.of(name, str(folder.path), records, complete)
+
+
+def _definition(name: str, uri: str, tracked: TrackedStudy) -> Study | None:
+    """Return the study as MLflow has it; None where it is not all there.
+
+    What such a study held fixed is not known: its trials are what it sampled.
+    """
+    with TemporaryDirectory(prefix="sitenet-") as place:
+        folder = StudyFolder(Path(place))
+        try:
+            found = fetch_definition(uri, tracked, folder.path)
+            return saved_study(folder) if found else None
+        except SiteNetError as error:
+            _log.warning("%s: what it held fixed is not known: %s", name, error)
+            return None
+
+
+def _check_family(place: str, study: Study, family: str) -> None:
+    if study.space.family != family:
+        raise ConfigError(
+            f"{place}: a study of family {study.space.family}, while this one is of "
+            f"family {family}; their configurations have nothing in common"
+        )
+
+
+def _all_complete(
+    study: Study, records: tuple[TrialRecord, ...]
+) -> dict[int, FlatConfiguration]:
+    return {r.number: _complete(study, r.configuration) for r in records}
 
 
 def _complete(study: Study, flat: FlatConfiguration) -> FlatConfiguration:

@@ -3,7 +3,11 @@
 Importing this package does not import MLflow; opening a store does.
 """
 
-from search.tracking.experiment import experiment_studies
+from search.tracking.experiment import (
+    TrackedStudy,
+    experiment_studies,
+    fetch_definition,
+)
 from search.tracking.fetched import fetch_bundle
 from search.tracking.location import tracking_uri, ui_command
 from search.tracking.mirror import Written
@@ -25,11 +29,13 @@ __all__ = [
     "MlflowTracker",
     "RegisteredModel",
     "Registration",
+    "TrackedStudy",
     "Written",
     "check_model_name",
     "displayed",
     "experiment_studies",
     "fetch_bundle",
+    "fetch_definition",
     "load_mlflow",
     "probe",
     "register_bundle",

@@ -18,7 +18,7 @@ from sitenet_core.errors import InfrastructureError, SiteNetError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Run
     from mlflow.models.signature import ModelSignature
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ T = TypeVar("T")
 # What MLflow takes in one `log_batch`: 1000 in all, 100 parameters, 100 tags.
 _POINTS_PER_CALL = 800
 _VALUES_PER_CALL = 100
+_RUNS_PER_PAGE = 1000
 
 
 class NotInStoreError(InfrastructureError):
@@ -96,10 +97,12 @@ class MlflowStore:
         )
 
     def find_experiment(self, name: str) -> str | None:
-        """Return the id of experiment `name`, None if there is none."""
+        """Return the id of experiment `name`; None without it, or if it is deleted."""
         with self.guarded(f"experiment {name!r} cannot be looked for"):
             found = self.client.get_experiment_by_name(name)
-        return None if found is None else str(found.experiment_id)
+        if found is None or found.lifecycle_stage == "deleted":
+            return None
+        return str(found.experiment_id)
 
     def experiment_runs(
         self, experiment: str, where: str = "", *, deleted: bool = False
@@ -113,7 +116,8 @@ class MlflowStore:
         """
         from mlflow.entities import ViewType
 
-        found: list[LoggedRun] = []
+        # By id: where runs are added meanwhile, one may be on two pages.
+        found: dict[str, LoggedRun] = {}
         token: str | None = None
         with self.guarded("its runs cannot be listed"):
             while True:
@@ -121,13 +125,13 @@ class MlflowStore:
                     [experiment],
                     filter_string=where,
                     run_view_type=ViewType.ALL if deleted else ViewType.ACTIVE_ONLY,
-                    max_results=1000,
+                    max_results=_RUNS_PER_PAGE,
                     page_token=token,
                 )
-                found += [_logged(run) for run in page]
+                found.update((run.info.run_id, _logged(run)) for run in page)
                 token = page.token
                 if not token:
-                    return found
+                    return list(found.values())
 
     def create_run(
         self, experiment: str, name: str, start_ms: int, tags: Mapping[str, str]
@@ -153,12 +157,20 @@ class MlflowStore:
 
     def history(self, run: LoggedRun, metric: str) -> dict[int, float]:
         """Return step → value of one metric of `run`; the newest value of a step."""
-        if metric not in run.metrics:
-            return {}
-        with self.guarded("metrics cannot be read"):
-            points = self.client.get_metric_history(run.run_id, metric)
-        ordered = sorted(points, key=lambda point: int(point.timestamp))
+        ordered = sorted(
+            self._history(run, metric), key=lambda point: int(point.timestamp)
+        )
         return {int(point.step): float(point.value) for point in ordered}
+
+    def values(self, run: LoggedRun, metric: str) -> list[float]:
+        """Return every value of one metric of `run`, several of a step included."""
+        return [float(point.value) for point in self._history(run, metric)]
+
+    def _history(self, run: LoggedRun, metric: str) -> "list[Metric]":
+        if metric not in run.metrics:
+            return []
+        with self.guarded("metrics cannot be read"):
+            return list(self.client.get_metric_history(run.run_id, metric))
 
     def log(
         self,

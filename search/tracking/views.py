@@ -24,10 +24,13 @@ from search.tracking.points import (
     milliseconds,
     restarts_of,
 )
+from search.tracking.record_tag import RECORD_TAG, record_text
 from search.trial.outcome import Outcome
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 STUDY_KEY = "study"
+DEFINITION = ("study.yaml", "space.json")
+"""Files in a study's folder that define it, artifacts of its run."""
 LONGEST_TAG = 4000
 
 
@@ -89,7 +92,9 @@ def study_view(state: StudyState, folder: Path, tags: Mapping[str, str]) -> RunV
             "session": str(state.session),
         },
         points=tuple(_progress(state)),
-        artifacts=_file(folder / "study.yaml"),
+        artifacts=tuple(
+            Artifact(folder / name) for name in DEFINITION if (folder / name).is_file()
+        ),
     )
 
 
@@ -143,6 +148,7 @@ def _trial_tags(
         "halvings": _number(details.halvings or None),
         "predicted_bytes": _number(details.predicted_bytes),
         "memory_bytes": _number(details.memory_bytes),
+        RECORD_TAG: record_text(trial),
     }
     return {name: value for name, value in tags.items() if value}
 
@@ -213,10 +219,6 @@ def _progress(state: StudyState) -> Iterator[Point]:
             yield Point(BEST, best, step, time_ms)
         yield Point("trials_ended", step, step, time_ms)
         yield Point(f"trials_{outcome}", counts[outcome], step, time_ms)
-
-
-def _file(path: Path) -> tuple[Artifact, ...]:
-    return (Artifact(path),) if path.is_file() else ()
 
 
 def _bundle(folder: Path, bundle: str | None) -> tuple[Artifact, ...]:

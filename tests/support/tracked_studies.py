@@ -72,7 +72,7 @@ class ToyStudy:
         """Journal one event."""
         self.journal.append(event)
 
-    def start(self, trial: int) -> None:
+    def start(self, trial: int, until: int = 3) -> None:
         """Create a trial and give its first segment to a worker."""
         self.add(
             TrialCreated(
@@ -82,10 +82,15 @@ class ToyStudy:
                 seed=100 + trial,
             )
         )
-        self.attempt(trial, 1)
+        self.attempt(trial, 1, until=until)
 
     def attempt(
-        self, trial: int, attempt: int, from_epoch: int = 0, begins_after: int = 0
+        self,
+        trial: int,
+        attempt: int,
+        from_epoch: int = 0,
+        begins_after: int = 0,
+        until: int = 3,
     ) -> None:
         """Give a segment to a worker."""
         self.add(
@@ -93,7 +98,7 @@ class ToyStudy:
                 trial=trial,
                 attempt=attempt,
                 from_epoch=from_epoch,
-                until_epoch=3,
+                until_epoch=until,
                 checkpoint="last.ckpt" if from_epoch else None,
                 folder=f"trials/{trial:05d}/attempt-{attempt}",
                 begins_after=begins_after,

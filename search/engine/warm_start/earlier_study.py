@@ -20,8 +20,9 @@ class EarlierTrial(StrictModel):
 
     number: int = Field(ge=0)
     configuration: dict[str, Value]
-    """Dotted key → value of everything known: with a journal the complete
-    configuration, so also what that study held fixed; with MLflow what it sampled."""
+    """Dotted key → value of everything known: of a study of ours the complete
+    configuration, so also what that study held fixed; of other people's runs in MLflow
+    their parameters."""
     rank: float = Field(ge=0, le=1)
     """0 for the best … 1 for the worst, see `ranks`."""
 
