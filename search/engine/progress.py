@@ -106,6 +106,9 @@ def given_up(
 
 def _goes_on(failure: SegmentFailed, lost_workers: int, rules: Rules) -> bool:
     if failure.kind is Outcome.FAILED_LOST_WORKER:
+        if failure.micro_batch is not None:
+            # Killed for memory with the least at once, for the first time (see `Desk`).
+            return True
         return lost_workers <= rules.max_lost_worker_retries
     return failure.kind is Outcome.CANCELLED or failure.halved is not None
 

@@ -36,8 +36,13 @@ from search.space.values import Value
 _AHEAD = (0.0, 1.0, 3.0)
 """Normal scores by which a configuration is to be better than the best that is known,
 in turn. Improvement on the best itself refines what is good already; alone it stays too
-close to it, most of all with several workers, whose trials teach each other late. Far
-ahead of it, what may be much better counts most; alone that refines nothing."""
+close to it. Far ahead of it, what may be much better counts most; alone that refines
+nothing."""
+_AHEAD_OF_RUNNING = 1.2
+"""Times ln(1 + running trials): the least of the same while others run."""
+_REFINES = 6
+"""With several workers, whose trials teach each other late, one proposal in so many
+refines, and not one in three."""
 _BELIEF = 10.0
 """Trials after which a prior of the space has the power of one."""
 _LEAST = math.log(0.9)
@@ -70,10 +75,22 @@ class GaussianSearcher:
         evidence = Evidence.of(UnitSpace(space), history)
         if trial < self._startup_trials or evidence is None:
             return startup_sample(space, trial=trial, seed=seed)
-        ahead = _AHEAD[trial % len(_AHEAD)]
+        ahead = scores_ahead(trial, n_running=sum(r.running for r in history))
         model = Model.of(evidence, earlier, ahead)
         candidates = Candidates(model.units, generator(seed, trial))
         return model.units.decode(model.most_promising(candidates))
+
+
+def scores_ahead(trial: int, *, n_running: int) -> float:
+    """Return by how many normal scores proposal number `trial` is to beat the best.
+
+    Trials that run all lie where the model expected most. The more there are, the
+    farther from what is known the next one has to look not to repeat them.
+    """
+    turn = _AHEAD[trial % len(_AHEAD)]
+    if n_running == 0 or trial % _REFINES == 0:
+        return turn
+    return max(turn, _AHEAD_OF_RUNNING * math.log1p(n_running))
 
 
 def startup_sample(space: Space, *, trial: int, seed: int) -> dict[str, Value]:

@@ -1,5 +1,6 @@
 """Coordinates, processes, the chain of rungs, failures, and earlier studies."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from search.engine.searchers.feasibility import feasibility_of
 from search.engine.searchers.gaussian import (
     Model,
     log_expected_improvement,
+    scores_ahead,
     startup_sample,
 )
 from search.engine.searchers.gaussian_process import (
@@ -232,6 +234,21 @@ def test_a_sure_gain_counts_most_near_the_best_and_a_chance_far_ahead_of_it() ->
     here, far = (replace(model, ahead=a).merit(points) for a in (0.0, 4.0))
     assert here[0] > here[1]
     assert far[0] < far[1]
+
+
+def test_the_more_trials_run_the_farther_ahead_the_next_one_looks() -> None:
+    alone = [scores_ahead(trial, n_running=0) for trial in range(6)]
+    assert alone == [0, 1, 3, 0, 1, 3]
+    among_15 = [scores_ahead(trial, n_running=15) for trial in range(12)]
+    assert among_15.count(0) == 2, "some refine, however many run"
+    assert set(among_15) == {0, 1.2 * math.log(16)}
+    assert [scores_ahead(trial, n_running=3) for trial in range(1, 6)] == [
+        1.2 * math.log(4),
+        3,
+        1.2 * math.log(4),
+        1.2 * math.log(4),
+        3,
+    ]
 
 
 def test_a_smooth_bowl_is_followed_down_and_not_only_explored() -> None:

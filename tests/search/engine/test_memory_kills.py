@@ -96,7 +96,9 @@ def plan(smallest: int, at_once: int = 100) -> MemoryPlan:
     return MemoryPlan(at_once, at_once, at_once <= smallest, 700, 1000)
 
 
-def desk_of(folder: Path, machine: Machine, smallest: int = 1) -> Desk:
+def desk_of(
+    folder: Path, machine: Machine, smallest: int = 1, retries: int = 2
+) -> Desk:
     """Return a desk of a study whose trials have 100 pairs at once, or less."""
 
     def divided(_: FlatConfiguration, _until: int, most: int | None) -> MemoryPlan:
@@ -104,7 +106,8 @@ def desk_of(folder: Path, machine: Machine, smallest: int = 1) -> Desk:
 
     scheduler = Asha(epochs=4, min_epochs=2, eta=2)
     study = Bench(folder, scheduler, plan_memory=divided, kills=machine.kills())
-    study = replace(study, rules={"trials": 2})
+    rules = {"trials": 2, "max_lost_worker_retries": retries}
+    study = replace(study, rules=rules)
     return study.desk(study.journal())
 
 
@@ -153,13 +156,17 @@ def test_with_one_crystal_at_a_time_a_kill_is_tried_once_more(tmp_path: Path) ->
     assert desk.conductor.state.trials[0].last_epoch == 2
 
 
-def test_killed_twice_with_one_crystal_at_a_time_is_infeasible(tmp_path: Path) -> None:
+@pytest.mark.parametrize("retries", [0, 2])
+def test_killed_twice_with_one_crystal_at_a_time_is_infeasible(
+    tmp_path: Path, retries: int
+) -> None:
+    """However many retries a lost worker has: this is what its trial is."""
     machine = Machine()
-    desk = desk_of(tmp_path, machine, smallest=100)
+    desk = desk_of(tmp_path, machine, smallest=100, retries=retries)
     machine.kill()
     lose(desk, "a")
     # Another driver knows it from the journal.
-    desk = desk_of(tmp_path, machine, smallest=100)
+    desk = desk_of(tmp_path, machine, smallest=100, retries=retries)
     machine.kill()
     failure = lose(desk, "b")
     assert (failure.kind, failure.message) == (Outcome.FAILED_OOM, KILLED_FOR_MEMORY)
