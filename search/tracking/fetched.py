@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -46,19 +47,11 @@ def fetch_bundle(model: str, uri: str) -> Path:
             "studies with --dir, or set MLFLOW_TRACKING_URI"
         )
     store = MlflowStore(uri)
-    try:
-        with store.guarded(f"{model} cannot be looked up"):
-            client = store.client
-            if alias is not None:
-                found = client.get_model_version_by_alias(name, alias)
-            else:
-                found = client.get_model_version(name, number)
-    except InfrastructureError as error:
-        raise _explained(store, model, name, error) from error
+    found = _looked_up(store, model, name, alias, number)
     # A version of before sizes were recorded only has to be one in MLflow's format.
     expected: Mapping[str, int | None] = {_DESCRIPTION: None}
     expected = recorded_files(found.tags) or expected
-    folder = _local(store, str(found.source), f"{name}-{found.version}", expected)
+    folder = _local(store, found, expected)
     lost = lacking(expected, file_sizes(folder))
     if lost:
         study = found.tags.get("study", "NAME")
@@ -68,6 +61,36 @@ def fetch_bundle(model: str, uri: str) -> Path:
             f"search sync {study}` puts them back"
         )
     return _bundle_in(folder, model)
+
+
+@dataclass(frozen=True)
+class _Version:
+    """What the registry says of one version."""
+
+    label: str
+    source: str
+    """URI of its files."""
+    tags: Mapping[str, str]
+
+
+def _looked_up(
+    store: MlflowStore, model: str, name: str, alias: str | None, number: str
+) -> _Version:
+    """Return the version with an alias, or else with a number.
+
+    Raises:
+        ConfigError: if there is none.
+        InfrastructureError: if MLflow does not answer.
+    """
+    try:
+        with store.guarded(f"{model} cannot be looked up"):
+            if alias is not None:
+                found = store.client.get_model_version_by_alias(name, alias)
+            else:
+                found = store.client.get_model_version(name, number)
+    except InfrastructureError as error:
+        raise _explained(store, model, name, error) from error
+    return _Version(f"{name}-{found.version}", str(found.source), dict(found.tags))
 
 
 def _explained(
@@ -95,23 +118,26 @@ def _explained(
 
 
 def _local(
-    store: MlflowStore, source: str, label: str, expected: Mapping[str, int | None]
+    store: MlflowStore, version: _Version, expected: Mapping[str, int | None]
 ) -> Path:
     """Return the model folder on this machine, fetched once if it is elsewhere.
 
     A copy that lacks something is fetched again: it may have been put back meanwhile.
     """
+    source = version.source
     if source.startswith(("file:", "/")):
         return store.download(source, None)
     key = hashlib.sha256(f"{store.uri} {source}".encode()).hexdigest()[:16]
     cache = Path.home() / ".cache" / "sitenet" / "models"
-    final = cache / f"{label}-{key}"
+    final = cache / f"{version.label}-{key}"
     if final.is_dir() and not lacking(expected, file_sizes(final)):
         return final
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         fetched = store.download(source, Path(scratch))
-        shutil.rmtree(final, ignore_errors=True)
+        # Somebody may have fetched it meanwhile, and be reading it.
+        if lacking(expected, file_sizes(final)):
+            shutil.rmtree(final, ignore_errors=True)
         try:
             os.replace(fetched, final)  # noqa: PTH105 - the target may be made meanwhile
         except OSError:

@@ -268,7 +268,6 @@ def test_a_server_elsewhere_takes_studies_and_gives_models_back(
     assert client.get_run(str(run)).data.tags["promotion"] == "winner"
 
 
-@pytest.mark.slow
 def test_a_file_that_a_server_lost_is_named_and_put_back_and_fetched_again(
     server: str,
     server_folder: Path,
@@ -295,3 +294,22 @@ def test_a_file_that_a_server_lost_is_named_and_put_back_and_fetched_again(
     bundle = fetch_bundle("models:/salts@champion", server)
     assert (bundle / "weights.safetensors").stat().st_size == 16
     assert tracker.rebuild(study.state).repairs == []
+
+
+def test_a_copy_that_was_fetched_meanwhile_stays_for_whoever_reads_it(
+    server: str, study: ToyStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    name = register(study, server, name="shared").uri
+    alone = MlflowStore.download
+    others: list[tuple[Path, int]] = []
+
+    def with_another(store: MlflowStore, uri: str, folder: Path | None) -> Path:
+        monkeypatch.setattr(MlflowStore, "download", alone)
+        bundle = fetch_bundle(name, server)
+        others.append((bundle, (bundle / "bundle.json").stat().st_ino))
+        return alone(store, uri, folder)
+
+    monkeypatch.setattr(MlflowStore, "download", with_another)
+    fetched = fetch_bundle(name, server)
+    assert others == [(fetched, (fetched / "bundle.json").stat().st_ino)]
