@@ -26,7 +26,7 @@ from search.trial.outcome import Outcome
 from sitenet_core.errors import ConfigError
 
 _STATUS = {"FINISHED": Outcome.COMPLETED, "FAILED": Outcome.FAILED_EXCEPTION}
-_TRIAL_KEY = re.compile(r"trial-(\d+)", re.ASCII)
+_TRIAL_KEY = re.compile(r"trial-(\d{1,18})", re.ASCII)
 _THE_END = 1
 """The one rung of other people's runs, however they count their steps."""
 

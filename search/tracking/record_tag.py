@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search.journal.records import TrialRecord
-from search.space.values import FlatConfiguration
+from search.space.values import FlatConfiguration, Value
 
 RECORD_TAG = "sitenet.record"
 _LONGEST = 5000
@@ -47,14 +47,22 @@ def read_record(text: str) -> ToldRecord:
         raise ValueError("it has no `rungs`")
     rungs = {int(rung): value for rung, value in content["rungs"].items()}
     for rung, value in rungs.items():
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"rung {rung} has the value {value!r}")
+        if not isinstance(value, int | float) or not _is_finite(value):
+            raise ValueError(f"rung {rung} has the value {value!r:.80}")
     flat = content.get("configuration")
     if flat is None:
         return ToldRecord(rungs, None)
     if not isinstance(flat, dict):
         raise ValueError("its `configuration` is no mapping")
     for name, value in flat.items():
-        if value is not None and not isinstance(value, _PLAIN):
-            raise ValueError(f"{name} has the value {value!r}")
+        if value is not None and not (isinstance(value, _PLAIN) and _is_finite(value)):
+            raise ValueError(f"{name} has the value {value!r:.80}")
     return ToldRecord(rungs, flat)
+
+
+def _is_finite(value: Value) -> bool:
+    """Return whether a float can hold a value, if it is a number."""
+    try:
+        return not isinstance(value, int | float) or math.isfinite(value)
+    except OverflowError:
+        return False

@@ -152,8 +152,12 @@ def test_runs_of_an_earlier_version_that_wait_are_not_outranked_by_interrupted_o
         ("sitenet.record", '{"rungs": {"2": NaN}}'),
         ("sitenet.record", '{"rungs": {}, "configuration": 3}'),
         ("sitenet.record", '{"rungs": {}, "configuration": {"a": []}}'),
+        ("sitenet.record", f'{{"rungs": {{"2": {10**400}}}}}'),
+        ("sitenet.record", '{"rungs": {}, "configuration": {"a": NaN}}'),
+        ("sitenet.record", f'{{"rungs": {{}}, "configuration": {{"a": {10**400}}}}}'),
         ("sitenet.record", "[" * 4000),
         ("sitenet.key", "trial-best"),
+        ("sitenet.key", f"trial-{10**4000}{10**400}"),
     ],
 )
 def test_a_tag_that_somebody_changed_is_said(
