@@ -4,6 +4,7 @@ What does not depend on a configuration is worked out once: a search asks for th
 crystals before each of its segments.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -12,10 +13,26 @@ import numpy as np
 from sitenet_core.config import TrialConfig
 from sitenet_core.data.batches import epoch_order, plan_batches
 from sitenet_core.families.protocol import Cost, MicroBatch, ModelFamily
-from sitenet_core.training.forecast import Sizes
 
+Sizes = Mapping[str, np.ndarray]
+"""Counts of each crystal, (n_crystals,), by the name of their crystal-scope array."""
 _KEPT = 8
 """Ways of making batches that are kept: a study has one, or samples what fills them."""
+
+
+def taken(sizes: Sizes, filled: str) -> np.ndarray:
+    """Return what each crystal takes of a batch that is filled with `filled`, (n,)."""
+    if filled == "crystals":
+        return np.ones_like(next(iter(sizes.values())))
+    return sizes[filled]
+
+
+def first_batches(
+    sizes: Sizes, filled: str, budget: int, seed: int
+) -> list[np.ndarray]:
+    """Return the crystals of each declared batch of a first epoch."""
+    takes = taken(sizes, filled)
+    return plan_batches(takes, budget, order=epoch_order(len(takes), seed, 0))
 
 
 @dataclass(frozen=True)
@@ -96,9 +113,7 @@ class Crystals:
         self, filled: str, budget: int, seed: int, unit: str
     ) -> Batching:
         weights = self.sizes[unit]
-        taken = np.ones_like(weights) if filled == "crystals" else self.sizes[filled]
-        order = epoch_order(len(weights), seed, 0)
-        batches = plan_batches(taken, budget, order=order)
+        batches = first_batches(self.sizes, filled, budget, seed)
         rows = [batch[np.argsort(weights[batch], kind="stable")] for batch in batches]
         sizes = {name: c[np.concatenate(rows)] for name, c in self.sizes.items()}
         starts = np.cumsum([0, *map(len, rows[:-1])])

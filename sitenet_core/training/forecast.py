@@ -1,20 +1,17 @@
 """What an epoch of a configuration takes, before anything is trained."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from sitenet_core.config import TargetConfig, TrialConfig
-from sitenet_core.data.batches import epoch_order, plan_batches, plan_groups
+from sitenet_core.data.batches import plan_groups
 from sitenet_core.data.schema import CRYSTAL
 from sitenet_core.data.store import PackedStore
-from sitenet_core.families import MicroBatch, ModelFamily, ModelMeta, get_family
+from sitenet_core.families import ModelFamily, ModelMeta, get_family
 from sitenet_core.training.calibration import Amounts, Calibration
-
-Sizes = Mapping[str, np.ndarray]
-"""Counts of each crystal, (n_crystals,), by the name of their crystal-scope array."""
+from sitenet_core.training.crystals import Sizes, first_batches
 
 
 @dataclass(frozen=True)
@@ -44,28 +41,23 @@ def forecast(config: TrialConfig, sizes: Sizes, calibration: Calibration) -> For
     )
 
 
-def amounts(
-    config: TrialConfig,
-    sizes: Sizes,
-    memory_bytes: int | None,
-    micro: MicroBatch | None = None,
-) -> Amounts:
+def amounts(config: TrialConfig, sizes: Sizes, memory_bytes: int | None) -> Amounts:
     """Return what one epoch does and keeps: its first, as others are much the same.
 
     Args:
         config: what is trained.
         sizes: of the crystals.
-        memory_bytes: free memory of a GPU; None is a CPU.
-        micro: how batches are divided; None is as the family does for that memory.
+        memory_bytes: free memory of a GPU, which decides the groups; None is a CPU.
     """
     family = get_family(config.family)
-    micro = micro or family.micro_batch(config, memory_bytes)
+    micro = family.micro_batch(config, memory_bytes)
     whole, parts = (
         family.cost(sizes, config, in_parts=in_parts) for in_parts in (False, True)
     )
-    batches = _batches(family, config, sizes)
-    groups = [g for batch in batches for g in _groups(micro, sizes, batch)]
-    chosen = [parts if _above(micro, sizes, g) else whole for g in groups]
+    batches = first_batches(sizes, *family.batch_budget(config), config.training.seed)
+    weights, budget = sizes[micro.unit], micro.budget if micro.splits else None
+    groups = [g for batch in batches for g in plan_groups(weights, budget, batch)]
+    chosen = [parts if weights[g].sum() > micro.budget else whole for g in groups]
     pairs = list(zip(chosen, groups, strict=True))
     return Amounts(
         steps=len(batches),
@@ -77,26 +69,6 @@ def amounts(
         ),
         parameters=n_parameters(family, config),
     )
-
-
-def _batches(
-    family: ModelFamily, config: TrialConfig, sizes: Sizes
-) -> list[np.ndarray]:
-    unit, budget = family.batch_budget(config)
-    n_crystals = len(next(iter(sizes.values())))
-    ones = np.ones(n_crystals, dtype=np.int64)
-    taken = ones if unit == "crystals" else sizes[unit]
-    order = epoch_order(n_crystals, config.training.seed, 0)
-    return plan_batches(taken, budget, order=order)
-
-
-def _groups(micro: MicroBatch, sizes: Sizes, batch: np.ndarray) -> list[np.ndarray]:
-    budget = micro.budget if micro.splits else None
-    return plan_groups(sizes[micro.unit], budget, batch)
-
-
-def _above(micro: MicroBatch, sizes: Sizes, group: np.ndarray) -> bool:
-    return int(sizes[micro.unit][group].sum()) > micro.budget
 
 
 def n_parameters(family: ModelFamily, config: TrialConfig) -> int:

@@ -10,21 +10,12 @@ from pytorch_lightning import LightningDataModule
 from sitenet_core.config import TrialConfig
 from sitenet_core.data.batches import epoch_order, plan_batches, plan_groups
 from sitenet_core.data.gathering import CrystalSource
-from sitenet_core.data.store import PackedStore
 from sitenet_core.families.protocol import Batch, ModelFamily
+from sitenet_core.training.crystals import taken
+from sitenet_core.training.forecast import store_sizes
 from sitenet_core.training.options import TrainingData
 from sitenet_core.training.targets import target_values
 from sitenet_core.training.workers import shared_budget
-
-
-def batch_sizes(
-    family: ModelFamily, config: TrialConfig, store: PackedStore, rows: np.ndarray
-) -> tuple[np.ndarray, int]:
-    """Return what each row takes of the batch budget, (n,) int64, and the budget."""
-    unit, budget = family.batch_budget(config)
-    if unit == "crystals":
-        return np.ones(len(rows), dtype=np.int64), budget
-    return np.asarray(store.column(unit), dtype=np.int64)[rows], budget
 
 
 @dataclass(frozen=True)
@@ -71,9 +62,10 @@ class CrystalSet:
         """
         rows = data.store.index_of(ids)
         targets = target_values(data.store, data.target, rows)[:, None]
-        sizes, budget = batch_sizes(loading.family, config, data.store, rows)
-        weights = np.asarray(data.store.column(loading.unit), dtype=np.int64)[rows]
-        return cls(loading, rows, targets, sizes, budget, weights)
+        every = store_sizes(loading.family, data.store)
+        filled, budget = loading.family.batch_budget(config)
+        takes, weights = taken(every, filled)[rows], every[loading.unit][rows]
+        return cls(loading, rows, targets, takes, budget, weights)
 
     def plan(self, order: np.ndarray) -> list[np.ndarray]:
         """Return the batches, as positions in this set, that take up `order`."""

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from sitenet_core.config import SplitConfig, TargetConfig, TrialConfig, merge
-from sitenet_core.data.batches import epoch_order, plan_batches
 from sitenet_core.data.split import Split
 from sitenet_core.data.store import PackedStore
 from sitenet_core.data.verification import open_verified
 from sitenet_core.errors import DataError, InfrastructureError
 from sitenet_core.families import ModelFamily, get_family
+from sitenet_core.training.crystals import first_batches
 from sitenet_core.training.fit import fit
-from sitenet_core.training.loader import batch_sizes
+from sitenet_core.training.forecast import store_sizes
 from sitenet_core.training.machine import Device, peak_bytes
 from sitenet_core.training.options import FitOptions, TrainingData
 
@@ -74,10 +74,8 @@ def chosen_rows(
     family: ModelFamily, config: TrialConfig, store: PackedStore, probe: Probe
 ) -> np.ndarray:
     """Return the rows of the store that a probe trains on, its first batches."""
-    every = np.arange(len(store))
-    sizes, budget = batch_sizes(family, config, store, every)
-    order = epoch_order(len(every), probe.seed, 0)
-    batches = plan_batches(sizes, budget, order=order)
+    sizes = store_sizes(family, store)
+    batches = first_batches(sizes, *family.batch_budget(config), probe.seed)
     held = np.cumsum([len(batch) for batch in batches])
     count = int(np.searchsorted(held, probe.crystals)) + 1
     return np.concatenate(batches[:count])

@@ -12,8 +12,8 @@ import numpy as np
 from sitenet_core.config import TrialConfig
 from sitenet_core.families import Cost, MicroBatch, ModelFamily, get_family
 from sitenet_core.training.calibration import STATE_BYTES, Calibration
-from sitenet_core.training.crystals import Batching, Crystals
-from sitenet_core.training.forecast import Sizes, n_parameters
+from sitenet_core.training.crystals import Batching, Crystals, Sizes
+from sitenet_core.training.forecast import n_parameters
 from sitenet_core.training.machine import Device
 from sitenet_core.training.splitting import in_use, smallest_budget
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from sitenet_core.config import TrialConfig
-from sitenet_core.data.batches import epoch_order, plan_batches
 from sitenet_core.families.protocol import MicroBatch, ModelFamily
-from sitenet_core.training.loader import batch_sizes
+from sitenet_core.training.crystals import Crystals
+from sitenet_core.training.forecast import store_sizes
 from sitenet_core.training.options import TrainingData
 from sitenet_core.training.workers import shared_budget
 
@@ -52,9 +52,10 @@ def split_in_use(
     """
     sets = [ids for ids in (data.training_ids, data.validation_ids) if ids]
     rows = [data.store.index_of(ids) for ids in sets]
-    every = np.asarray(data.store.column(micro.unit), dtype=np.int64).ravel()
-    largest = max(_largest(family, config, data, every, of_set) for of_set in rows)
-    smallest = is_smallest(micro, every[np.concatenate(rows)])
+    every = store_sizes(family, data.store)
+    crystals = [Crystals({k: v[of_set] for k, v in every.items()}) for of_set in rows]
+    largest = max(c.batching(family, config, micro.unit).largest for c in crystals)
+    smallest = is_smallest(micro, every[micro.unit][np.concatenate(rows)])
     return in_use(micro, largest, at_once), smallest
 
 
@@ -63,18 +64,3 @@ def in_use(micro: MicroBatch, largest: int, at_once: int) -> int:
     if not micro.splits:
         return min(micro.budget, largest)
     return min(micro.budget, shared_budget(largest, largest, at_once) or largest)
-
-
-def _largest(
-    family: ModelFamily,
-    config: TrialConfig,
-    data: TrainingData,
-    every: np.ndarray,
-    rows: np.ndarray,
-) -> int:
-    """Return the total of the largest batch of some rows of the store."""
-    weights = every[rows]
-    sizes, budget = batch_sizes(family, config, data.store, rows)
-    order = epoch_order(len(rows), config.training.seed, 0)
-    batches = plan_batches(sizes, budget, order=order)
-    return max(int(weights[batch].sum()) for batch in batches)

@@ -1,12 +1,15 @@
-"""Memory planned the plain way: from the amounts of a whole epoch, each time anew."""
+"""Memory planned the plain way: from the groups of a whole epoch, each time anew."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from sitenet_core.config import TrialConfig
-from sitenet_core.data.batches import epoch_order, plan_batches
+from sitenet_core.data.batches import epoch_order, plan_batches, plan_groups
 from sitenet_core.families import MicroBatch, get_family
-from sitenet_core.training.forecast import Sizes, amounts
+from sitenet_core.training.crystals import Sizes
+from sitenet_core.training.forecast import n_parameters
 from sitenet_core.training.sizing import MemoryModel, MemoryPlan
 from sitenet_core.training.splitting import in_use, is_smallest, smallest_budget
 
@@ -29,8 +32,8 @@ def plain_plan(
         tried = replace(micro, budget=candidate)
         smallest = is_smallest(tried, sizes[micro.unit])
         joined = _together(model, tried, smallest=smallest)
-        found = amounts(config, sizes, None, joined)
-        peak = round(model.peak_bytes(found.kept_bytes, found.parameters))
+        kept = kept_bytes(config, sizes, joined)
+        peak = round(model.peak_bytes(kept, n_parameters(family, config)))
         used = in_use(tried, largest, at_once)
         plan = MemoryPlan(candidate, used, smallest, peak, memory_bytes)
         if plan.fits or smallest:
@@ -40,11 +43,33 @@ def plain_plan(
 
 def largest_batch(config: TrialConfig, sizes: Sizes, unit: str) -> int:
     """Return how much of `unit` the largest declared batch of a first epoch has."""
-    filled, budget = get_family(config.family).batch_budget(config)
-    order = epoch_order(len(sizes[unit]), config.training.seed, 0)
-    taken = sizes[unit] ** 0 if filled == "crystals" else sizes[filled]
-    batches = plan_batches(taken, budget, order=order)
+    batches = declared_batches(config, sizes)
     return max(int(sizes[unit][batch].sum()) for batch in batches)
+
+
+def declared_batches(config: TrialConfig, sizes: Sizes) -> list[np.ndarray]:
+    """Return the crystals of each declared batch of a first epoch."""
+    filled, budget = get_family(config.family).batch_budget(config)
+    ones = np.ones(len(sizes["n_sites"]), dtype=np.int64)
+    order = epoch_order(len(ones), config.training.seed, 0)
+    taken = ones if filled == "crystals" else sizes[filled]
+    return plan_batches(taken, budget, order=order)
+
+
+def kept_bytes(config: TrialConfig, sizes: Sizes, micro: MicroBatch) -> float:
+    """Return the bytes of the group that keeps the most."""
+    family, weights = get_family(config.family), sizes[micro.unit]
+    whole, parts = (
+        family.cost(sizes, config, in_parts=in_parts) for in_parts in (False, True)
+    )
+    kept = []
+    for batch in declared_batches(config, sizes):
+        for group in plan_groups(
+            weights, micro.budget if micro.splits else None, batch
+        ):
+            cost = parts if weights[group].sum() > micro.budget else whole
+            kept.append(float(cost.bytes[group].sum()) + cost.group_bytes)
+    return max(kept)
 
 
 def _candidates(budget: int, largest: int, least: int) -> Iterator[int]:

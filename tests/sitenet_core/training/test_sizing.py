@@ -18,7 +18,7 @@ from sitenet_core.families.sitenet.config import SiteNetConfig
 from sitenet_core.training import FitOptions, TrainingData, fit
 from sitenet_core.training.calibration import Calibration, Machine
 from sitenet_core.training.crystals import Crystals
-from sitenet_core.training.forecast import amounts
+from sitenet_core.training.forecast import amounts, store_sizes
 from sitenet_core.training.module import TrainingModule
 from sitenet_core.training.sizing import MemoryModel, plan_memory, some_crystals
 from sitenet_core.training.splitting import (
@@ -155,6 +155,10 @@ def test_a_budget_above_the_largest_batch_counts_as_that_batch(
         FAMILY, CONFIG, data, MicroBatch("n_pairs", 10**9, splits=True)
     )
     assert weights.max() <= used <= weights.sum()
+    every = store_sizes(FAMILY, data.store)
+    rows = (data.store.index_of(s) for s in (data.training_ids, data.validation_ids))
+    parts = [{name: c[chosen] for name, c in every.items()} for chosen in rows]
+    assert used == max(largest_batch(CONFIG, part, "n_pairs") for part in parts)
     assert not smallest
     small = MicroBatch("n_pairs", 1, splits=True)
     assert split_in_use(FAMILY, CONFIG, data, small) == (1, True)
