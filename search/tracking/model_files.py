@@ -15,6 +15,8 @@ from search.tracking.views import Artifact
 FILES_TAG = "model_files"
 """Tag of a version: path → bytes of its files, as JSON. Without it one could not tell a
 truncated description from one that another version of MLflow wrote."""
+_BUNDLE = "data/"
+"""Folder of a model in MLflow's format that has the bundle."""
 _DISTRIBUTIONS = ("sitenet-search", "torch", "numpy", "pymatgen", "safetensors")
 
 
@@ -70,16 +72,17 @@ class ModelFolder:
             return dict(recorded), []
         with self._written() as made:
             sizes = file_sizes(made)
-            lost = lacking(recorded or sizes, found)
-            if recorded is not None and set(lost) <= set(sizes):
+            expected = recorded or _certain(sizes)
+            lost = lacking(expected, found)
+            if set(lost) <= set(sizes):
                 for path in lost:
                     self.store.upload(
                         self.run.run_id,
                         made / path,
                         str(PurePosixPath(self.name, path).parent),
                     )
-                sizes = {**recorded, **{path: sizes[path] for path in lost}}
-            elif lost:
+                sizes = {p: (sizes if p in lost else found)[p] for p in expected}
+            else:
                 self.store.upload(self.run.run_id, made, self.name)
         return sizes, [f"{path} ({how})" for path, how in lost.items()]
 
@@ -99,6 +102,17 @@ class ModelFolder:
 def file_sizes(folder: Path) -> dict[str, int]:
     """Return path below `folder` → bytes of every file."""
     return expected_files(Artifact(folder))
+
+
+def _certain(sizes: Mapping[str, int]) -> dict[str, int | None]:
+    """Return what is known of a model that does not say its files: those of its bundle.
+
+    The others depend on the versions that were installed when they were written.
+
+    Args:
+        sizes: path → bytes, as they would be written now.
+    """
+    return {path: n if path.startswith(_BUNDLE) else None for path, n in sizes.items()}
 
 
 def lacking(

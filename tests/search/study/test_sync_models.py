@@ -148,6 +148,34 @@ def test_a_version_that_does_not_say_its_files_is_compared_with_new_ones(
     assert sync(study) == Written(unchanged=3)
 
 
+def test_pins_of_a_version_that_does_not_say_its_files_are_those_of_its_day(
+    study: ToyStudy,
+) -> None:
+    sync(study)
+    mlflow = client(study)
+    folder = model_folder(study)
+    pins, weights = (
+        folder / name
+        for name in ("requirements.txt", "data/bundle/weights.safetensors")
+    )
+    for lost in (False, True):
+        pins.write_text("torch==1.0\n")
+        mlflow.delete_model_version_tag("salts", "1", "model_files")
+        if lost:
+            weights.unlink()
+        assert [r.partition("put back ")[2] for r in sync(study).repairs] == (
+            ["data/bundle/weights.safetensors (missing)"] if lost else []
+        )
+        assert weights.is_file()
+        assert pins.read_text() == "torch==1.0\n"
+        said = mlflow.get_model_version("salts", "1").tags["model_files"]
+        assert json.loads(said) == {k: len(v) for k, v in contents(folder).items()}
+    mlflow.delete_model_version_tag("salts", "1", "model_files")
+    pins.unlink()
+    assert "requirements.txt (missing)" in sync(study).repairs[0]
+    assert "torch==" in pins.read_text()
+
+
 def test_the_command_names_what_it_put_right(
     study: ToyStudy, capsys: pytest.CaptureFixture[str]
 ) -> None:
