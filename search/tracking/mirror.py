@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search.tracking.points import Point, corrections
 from search.tracking.store import LoggedRun, MlflowStore
-from search.tracking.views import Artifact, RunView
+from search.tracking.views import FORMER_TAGS, Artifact, RunView
 
 # Tags by which runs are found again; all else about a run may change.
 STUDY_TAG = "sitenet.study"
@@ -121,7 +121,8 @@ class StudyMirror:
 
     def _write(self, known: _Mirrored, view: RunView) -> bool:
         """Write what MLflow lacks of `view`; return whether it lacked anything."""
-        run, store = known.run, self._store
+        run, store = self._without_former_tags(known.run, view), self._store
+        renamed = run is not known.run
         if known.points is None:
             known.points = store.points(run)
         ended = (run.status, run.end_ms) != (view.status, view.end_ms)
@@ -146,7 +147,24 @@ class StudyMirror:
             tags={**run.tags, **wanted},
             params={**run.params, **view.params},
         )
-        return bool(ended or uploaded or missing or params or tags)
+        return bool(ended or uploaded or missing or params or tags or renamed)
+
+    def _without_former_tags(self, run: LoggedRun, view: RunView) -> LoggedRun:
+        """Delete the tags that are called otherwise now; return the run as it is then.
+
+        A tag of the same name that says something else is somebody's own.
+        """
+        former = {
+            name
+            for name, now in FORMER_TAGS.items()
+            if now in view.tags
+            and name not in view.tags
+            and run.tags.get(name) == view.tags[now]
+        }
+        for name in former:
+            self._store.delete_tag(run.run_id, name)
+        kept = {k: v for k, v in run.tags.items() if k not in former}
+        return replace(run, tags=kept) if former else run
 
     def _upload(self, known: _Mirrored, artifacts: Iterable[Artifact]) -> int:
         """Upload what is new or has changed; the tag that says so is written after."""

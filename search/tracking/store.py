@@ -196,6 +196,11 @@ class MlflowStore:
             if metrics or pairs or marks:
                 self.client.log_batch(run_id, metrics, pairs, marks)
 
+    def delete_tag(self, run_id: str, name: str) -> None:
+        """Take a tag off a run."""
+        with self.guarded(f"tag {name!r} of a run cannot be deleted"):
+            self.client.delete_tag(run_id, name)
+
     def set_status(self, run_id: str, status: str, end_ms: int | None) -> None:
         """Set what a run's state is and, unless it goes on, when it ended."""
         with self.guarded("the status of a run cannot be set"):

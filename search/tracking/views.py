@@ -32,6 +32,8 @@ STUDY_KEY = "study"
 DEFINITION = ("study.yaml", "space.json")
 """Files in a study's folder that define it, artifacts of its run."""
 LONGEST_TAG = 4000
+FORMER_TAGS = {"seed": "algorithm.seed", "micro_batch_halvings": "halvings"}
+"""Name that an earlier version gave a tag → its name now."""
 
 
 @dataclass(frozen=True)

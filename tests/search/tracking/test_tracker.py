@@ -473,3 +473,22 @@ def test_finished_events_of_an_old_attempt_change_nothing(
     study.add(TrialFinished(trial=0, outcome=Outcome.CANCELLED, epoch=3, value=None))
     tracker.sync(study.state)
     assert content(uri) == before
+
+
+def test_tags_that_an_earlier_version_called_otherwise_go_at_the_next_sync(
+    study: ToyStudy, tracker: MlflowTracker, uri: str
+) -> None:
+    study.start(0)
+    study.finish(0, Outcome.COMPLETED)
+    study.complete(1)
+    study.end()
+    tracker.sync(study.state)
+    before = content(uri)
+    assert tracker.rebuild(study.state).updated == 0
+    client, one = MlflowStore(uri).client, runs(uri)["trial-00000"].info.run_id
+    client.set_tag(one, "seed", "100")
+    other = runs(uri)["trial-00001"].info.run_id
+    client.set_tag(other, "seed", "what somebody noted")
+    assert tracker.rebuild(study.state).updated == 1
+    client.delete_tag(other, "seed")
+    assert content(uri) == before
