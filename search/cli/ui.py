@@ -7,6 +7,8 @@ from search.cli.output import Commands, add_directory, positive
 
 INFRASTRUCTURE = 5
 LAST_PORT = 65535
+_SECONDS_TO_END = 10.0
+"""The server ends the processes that it started before it ends itself."""
 
 
 def add_parsers(commands: Commands) -> None:
@@ -24,8 +26,21 @@ def run(options: argparse.Namespace) -> int:
     uri = tracking_uri(options.dir)
     print(f"MLflow on {uri}: http://127.0.0.1:{options.port} (Ctrl-C ends it)")
     command, environment = ui_command(uri, options.port)
-    done = subprocess.run(command, env=environment, check=False)  # noqa: S603
-    return INFRASTRUCTURE if done.returncode else 0
+    server = subprocess.Popen(command, env=environment)  # noqa: S603
+    try:
+        return INFRASTRUCTURE if server.wait() else 0
+    except KeyboardInterrupt:
+        _end(server)
+        raise
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    server.terminate()
+    try:
+        server.wait(_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _port(text: str) -> int:

@@ -333,3 +333,33 @@ def test_a_user_interface_that_cannot_start_is_an_infrastructure_error(
 
     monkeypatch.setattr("search.tracking.ui_command", command)
     assert sitenet("ui", "--port", 3).code == 5
+
+
+SERVER = """
+import os, pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+def end(*_):
+    (folder / "asked").touch()
+    if not (folder / "stubborn").exists():
+        raise SystemExit
+signal.signal(signal.SIGTERM, end)
+(folder / "pid").write_text(str(os.getpid()))
+os.kill(os.getppid(), signal.SIGTERM)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_a_user_interface_that_is_interrupted_ends_its_server_in_good_order(
+    sitenet: Sitenet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, stubborn: bool
+) -> None:
+    command = [sys.executable, "-c", SERVER, str(tmp_path)]
+    monkeypatch.setattr("search.tracking.ui_command", lambda *_: (command, None))
+    if stubborn:
+        monkeypatch.setattr("search.cli.ui._SECONDS_TO_END", 0.5)
+        (tmp_path / "stubborn").touch()
+    answer = sitenet("ui")
+    assert (answer.code, answer.err) == (130, "sitenet: interrupted\n")
+    assert (tmp_path / "asked").exists(), "only then it ends its own processes"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
