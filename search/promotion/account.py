@@ -1,5 +1,6 @@
 """How the promoted trial was chosen, in words and as a table."""
 
+from search.journal.events import PromotionCandidate
 from search.promotion.contenders import Choice, Contender, Optimism
 from search.promotion.outlying import OUTLIER_LEVEL
 
@@ -23,7 +24,7 @@ def account_of(choice: Choice, unit: str) -> str:
             "the search's own values are in no mean."
         )
     if choice.optimism is not None:
-        parts.append(_optimism(choice.optimism, unit, folds=bool(choice.folds)))
+        parts.append(_optimism(choice, choice.optimism, unit))
     return "\n\n".join(parts)
 
 
@@ -41,13 +42,16 @@ def _setting(choice: Choice) -> str:
 
 
 def _table(choice: Choice, unit: str) -> str:
-    head = ("trial", f"search ({unit})", f"mean of reruns ({unit})")
+    head = ("trial", f"search ({unit})", "at epoch", f"mean of reruns ({unit})")
     rows: list[tuple[str, ...]] = [
         (*head, "difference to the lowest", "s/epoch", "parameters", "verdict"),
-        ("---:", "---:", "---:", "---:", "---:", "---:", "---"),
+        (*["---:"] * 7, "---"),
     ]
     rows += [_row(c, chosen=c.trial == choice.trial) for c in choice.contenders]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    if len({c.epoch for c in choice.contenders}) == 1:
+        return table
+    return f"{table}\n\nThe search's values of different epochs are not comparable."
 
 
 def _row(contender: Contender, *, chosen: bool) -> tuple[str, ...]:
@@ -57,6 +61,7 @@ def _row(contender: Contender, *, chosen: bool) -> tuple[str, ...]:
     return (
         str(contender.trial),
         _number(contender.search_value),
+        "–" if contender.epoch is None else str(contender.epoch),
         _number(contender.mean),
         _difference(contender),
         _number(contender.seconds_per_epoch, 3),
@@ -118,21 +123,38 @@ def _is_left_out(contender: Contender) -> bool:
     return contender.outlying_variance and contender.verdict != "lowest"
 
 
-def _optimism(optimism: Optimism, unit: str, *, folds: bool) -> str:
+def _optimism(choice: Choice, optimism: Optimism, unit: str) -> str:
+    """Return what is measured of the promoted trial, and expected of the best."""
+    parts = [_measured(choice, optimism, unit)]
+    if choice.folds and optimism.measured is not None:
+        parts.append("The folds validate on other crystals, which is part of that.")
+    if optimism.expected is not None and optimism.noise is not None:
+        best = f"best of {optimism.compared}"
+        if optimism.best is not None:
+            best = f"search's own {best}, {_value(optimism.best, unit)}"
+        parts.append(
+            f"Expected of the {best}, where one training is uncertain by "
+            f"{optimism.noise:.2g} {unit}: {optimism.expected:.2g} too good."
+        )
+    return " ".join(parts)
+
+
+def _measured(choice: Choice, optimism: Optimism, unit: str) -> str:
+    if optimism.measured is None or optimism.rerun_mean is None:
+        return (
+            f"Optimism of the search: not measured of trial {choice.trial}, which it "
+            "compared by nothing that its reruns have too."
+        )
     too = "too good" if optimism.measured >= 0 else "too bad"
-    text = (
-        f"Optimism of the search: it had {optimism.search_value:.4g} {unit} for this "
-        f"trial, its reruns have {optimism.rerun_mean:.4g}: "
-        f"{abs(optimism.measured):.2g} {too}."
-    )
-    if folds:
-        text += " The folds validate on other crystals, which is part of that."
-    if optimism.expected is None or optimism.noise is None:
-        return text
     return (
-        f"{text} Expected of the best of {optimism.compared}, where one training is "
-        f"uncertain by {optimism.noise:.2g} {unit}: {optimism.expected:.2g} too good."
+        f"Optimism of the search: it had {optimism.search_value:.4g} {unit} for the "
+        f"promoted trial {choice.trial} at epoch {choice.epoch}, its reruns have "
+        f"{optimism.rerun_mean:.4g} there: {abs(optimism.measured):.2g} {too}."
     )
+
+
+def _value(best: PromotionCandidate, unit: str) -> str:
+    return f"trial {best.trial} with {best.value:.4g} {unit} at epoch {best.epoch}"
 
 
 def _number(value: float | None, digits: int = 4) -> str:

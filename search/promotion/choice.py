@@ -1,27 +1,15 @@
 """Which trial is promoted, and why: a pure function of the journal."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from search.journal import (
-    OBJECTIVE,
-    PromotionRerun,
-    PromotionReruns,
-    StudyState,
-    objective_at,
-)
-from search.journal.events import (
-    PromotionCandidate,
-    PromotionEpoch,
-    rerun_model,
-)
+from search.journal import PromotionReruns, StudyState
+from search.promotion.candidate_reruns import CandidateReruns
 from search.promotion.comparison import Comparison, compare
-from search.promotion.contenders import Choice, Contender, Optimism, cheapest
-from search.promotion.optimism import expected_optimism
-from search.promotion.ranking import ranked, values_at
-from search.trial.outcome import Outcome
+from search.promotion.contenders import Choice, Contender, cheapest
+from search.promotion.optimism import optimism_of
+from search.promotion.ranking import ranked
 
 
 def choose(state: StudyState) -> Choice:
@@ -47,7 +35,10 @@ def choose(state: StudyState) -> Choice:
     if plan is None or not plan.seeds:
         best = candidates[0]
         contender = Contender(
-            trial=best.trial, search_value=best.value, verdict="not rerun"
+            trial=best.trial,
+            search_value=best.value,
+            epoch=best.epoch,
+            verdict="not rerun",
         )
         return Choice(
             trial=best.trial,
@@ -57,80 +48,13 @@ def choose(state: StudyState) -> Choice:
             contenders=(contender,),
             without=plan.without if plan is not None else "none were planned",
         )
-    return _chosen(plan, [_Results.of(state, plan, c) for c in candidates], state)
-
-
-@dataclass(frozen=True)
-class _Results:
-    """A candidate with its reruns, in the order of seeds and folds."""
-
-    candidate: PromotionCandidate
-    reruns: tuple[PromotionRerun, ...]
-    at_rung: tuple[float | None, ...]
-    """Objective of each rerun at the epoch of the candidate's search value."""
-
-    @classmethod
-    def of(
-        cls, state: StudyState, plan: PromotionReruns, candidate: PromotionCandidate
-    ) -> "_Results":
-        done = {
-            (e.trial, e.seed, e.fold): e
-            for e in state.promotion
-            if isinstance(e, PromotionRerun)
-        }
-        keys = [
-            (candidate.trial, seed, fold)
-            for seed in plan.seeds
-            for fold in plan.folds or (None,)
-        ]
-        missing = [rerun_model(*key) for key in keys if key not in done]
-        if missing:
-            raise ValueError(f"not yet trained again: {', '.join(missing)}")
-        reruns = tuple(done[key] for key in keys)
-        at_rung = tuple(_value_at(state, r, candidate.epoch) for r in reruns)
-        return cls(candidate, reruns, at_rung)
-
-    @property
-    def failed(self) -> bool:
-        return any(r.value is None for r in self.reruns)
-
-    @property
-    def values(self) -> list[float]:
-        return [r.value for r in self.reruns if r.value is not None]
-
-    def contender(self, verdict: Literal["failed", "tie"]) -> Contender:
-        epochs = sum(r.epochs for r in self.reruns)
-        seconds = sum(r.seconds for r in self.reruns)
-        return Contender(
-            trial=self.candidate.trial,
-            search_value=self.candidate.value,
-            values=tuple(r.value for r in self.reruns),
-            verdict=verdict,
-            seconds_per_epoch=seconds / epochs if epochs else None,
-            parameters=max(
-                (r.parameters for r in self.reruns if r.parameters is not None),
-                default=None,
-            ),
-        )
-
-
-def _value_at(state: StudyState, rerun: PromotionRerun, epoch: int) -> float | None:
-    """Return the objective of a rerun at an epoch that may lie before its last."""
-    if epoch >= rerun.epochs or rerun.value is None:
-        return rerun.value
-    model = rerun_model(rerun.trial, rerun.seed, rerun.fold)
-    curve = {
-        e.epoch: float(value)
-        for e in state.promotion
-        if isinstance(e, PromotionEpoch)
-        and e.model == model
-        and (value := e.metrics.get(OBJECTIVE)) is not None
-    }
-    return objective_at(curve, epoch)
+    return _chosen(
+        plan, [CandidateReruns.of(state, plan, c) for c in candidates], state
+    )
 
 
 def _chosen(
-    plan: PromotionReruns, results: list[_Results], state: StudyState
+    plan: PromotionReruns, results: list[CandidateReruns], state: StudyState
 ) -> Choice:
     sound = [r for r in results if not r.failed]
     failed = [r for r in results if r.failed]
@@ -150,11 +74,11 @@ def _chosen(
         folds=tuple(plan.folds),
         standard_error=comparison.standard_error,
         contenders=(*contenders, *(r.contender("failed") for r in failed)),
-        optimism=_optimism(result, comparison, state),
+        optimism=optimism_of(result, sound, plan.candidates[0], state),
     )
 
 
-def _judged(sound: list[_Results], comparison: Comparison) -> list[Contender]:
+def _judged(sound: list[CandidateReruns], comparison: Comparison) -> list[Contender]:
     """Return the contenders with their means and intervals, the lowest mean first."""
     worse, half = comparison.worse(), comparison.half_width
     lowest = float(comparison.means[comparison.lowest])
@@ -187,37 +111,7 @@ def _is_equal(contender: Contender, lowest: Contender, tie_within: float) -> boo
     return contender.difference <= tie_within * abs(lowest.mean or 0.0)
 
 
-def _optimism(
-    result: _Results, comparison: Comparison, state: StudyState
-) -> Optimism | None:
-    values = [v for v in result.at_rung if v is not None]
-    if len(values) < len(result.at_rung) or _at_lower_level(result, state):
-        return None
-    mean = sum(values) / len(values)
-    epoch = result.candidate.epoch
-    compared = values_at(state.trials, epoch)
-    noise = comparison.noise
-    return Optimism(
-        search_value=result.candidate.value,
-        rerun_mean=mean,
-        measured=mean - result.candidate.value,
-        expected=None if noise is None else expected_optimism(compared, noise),
-        compared=len(compared),
-        noise=noise,
-    )
-
-
-def _at_lower_level(result: _Results, state: StudyState) -> bool:
-    """Return whether the search compared a trial on less than the reruns had.
-
-    An incomplete trial with all epochs of a rerun had them at a lower level of the
-    study's fidelity: on part of the structures, or with smaller supercells.
-    """
-    complete = state.trials[result.candidate.trial].outcome is Outcome.COMPLETED
-    return not complete and result.candidate.epoch >= result.reruns[0].epochs
-
-
-def _among_failed(plan: PromotionReruns, failed: list[_Results]) -> Choice:
+def _among_failed(plan: PromotionReruns, failed: list[CandidateReruns]) -> Choice:
     """Return the candidate with the fewest failed reruns; the search decides a draw."""
     best = min(failed, key=lambda r: len(r.reruns) - len(r.values))
     return Choice(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from search.journal.events import PromotionCandidate
 from search.promotion.comparison import LEVEL
 from sitenet_core.config import StrictModel
 
@@ -18,6 +19,9 @@ class Contender(StrictModel):
     search_value: float
     """Validation objective in the search, by which it was selected: it is no part of
     the mean."""
+    epoch: int | None = None
+    """Of the search value; values of different epochs are not to be compared. None in
+    a promotion of before it was recorded."""
     values: tuple[float | None, ...] = ()
     """Validation objective of each rerun, by seed, then by fold; null if it failed."""
     mean: float | None = None
@@ -36,19 +40,28 @@ class Contender(StrictModel):
 
 
 class Optimism(StrictModel):
-    """How much too good the search's own value of the promoted trial was."""
+    """How much too good the search's own values were: measured, and expected.
+
+    The two are of different trials, unless the search's own best is promoted.
+    """
 
     search_value: float
-    rerun_mean: float
-    """Of the reruns at the epoch of the search value."""
-    measured: float
+    """Of the promoted trial."""
+    rerun_mean: float | None
+    """Of its reruns at the epoch of the search value; None if that is at a lower level
+    of the study's fidelity, or one of them has no value there."""
+    measured: float | None
     """`rerun_mean` − `search_value`; one training's noise is part of it."""
+    best: PromotionCandidate | None = None
+    """The search's own best, of which the three below are. None in a promotion of
+    before it was recorded."""
     expected: float | None
-    """What the noise of one training makes of the smallest of all compared values."""
+    """How much too small its value is expected to be as the smallest of all that were
+    compared at its epoch, given the noise of one training."""
     compared: int
-    """Number of trials that the search compared."""
+    """Number of these trials."""
     noise: float | None
-    """Standard deviation of one training, from the reruns that agree."""
+    """Standard deviation of one training there, from the reruns that agree."""
 
 
 class Choice(StrictModel):

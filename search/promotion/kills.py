@@ -3,10 +3,11 @@
 The kernel kills a process that takes the last memory; no exception tells of it. What is
 left is a session without an end. A person's kill, a machine that is switched off and a
 time limit leave the same, so one such session says nothing, and a training that goes on
-after it is still what it would have been to the last bit. Two in a row without an epoch
-between them are taken for a lack of memory. Should that be wrong, a halving costs some
-speed and no result: the micro-batches' gradients add up to that of the declared batch,
-up to rounding.
+after it is still what it would have been to the last bit. Two such sessions in a row
+are taken for a lack of memory; with an epoch that ends, the count begins anew, and a
+kill later in the same session is not counted. Should that be wrong, a halving costs
+some speed and no result: the micro-batches' gradients add up to that of the declared
+batch, up to rounding.
 """
 
 from collections.abc import Iterable
@@ -15,11 +16,14 @@ from search.journal import Entry, SessionEnded, SessionStarted
 from search.journal.events import PromotionDivided, PromotionEpoch
 
 PATIENCE = 2
-"""Kills without an epoch in between from which on each one halves."""
+"""Sessions in a row that were killed before they ended an epoch of the training, from
+which on each one halves. One that ended in good order counts neither way."""
 
 
 def kills_that_halve(entries: Iterable[Entry], model: str) -> int:
-    """Return after how many kills there is to be less at once; 0 if there is not.
+    """Return how many sessions in a row were killed before they ended an epoch of it.
+
+    0 if that is no reason to have less at once: fewer than PATIENCE, or halved already.
 
     A promotion trains one model after the other, in a fixed order. So a session that
     was killed when the division of a model was journalled and the model not finished

@@ -19,6 +19,7 @@ from search.journal.events import (
     PromotionTesting,
     PromotionTrained,
 )
+from search.promotion.held_signals import held_signals
 from search.promotion.kills import kills_that_halve
 from search.tracking import MlflowTracker
 
@@ -66,8 +67,13 @@ class Ledger:
                 tracking.close(self.state)
 
     def append(self, event: Event) -> None:
-        """Journal `event`; MLflow is told in its own time."""
-        self.state = self.state.after(self._journal.append(event))
+        """Journal `event`; MLflow is told in its own time.
+
+        Signals wait: a journal that was interrupted between the write and the note of
+        it would take its own line for another driver's, and refuse the session's end.
+        """
+        with held_signals():
+            self.state = self.state.after(self._journal.append(event))
         if self._tracking is not None:
             self._tracking.show(self.state)
 

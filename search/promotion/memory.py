@@ -52,7 +52,7 @@ def settle_division(training: Training, ledger: Ledger, room: Room | None) -> No
         if not plan.smallest:
             half = max(1, min(plan.micro_batch, plan.in_use // 2))
             message = (
-                f"killed {kills} times without an epoch in between, as the kernel does "
+                f"killed {kills} times before it ended an epoch, as the kernel does "
                 "when memory runs out: half as much at once"
             )
             halved = PromotionDivided(

@@ -182,17 +182,39 @@ def _further_seeds(state: StudyState, study: Study, trials: list[int]) -> list[i
 
 
 def _announcement(reruns: Reruns, n_waiting: int) -> str:
-    plan, state = reruns.plan, reruns.ledger.state
+    plan = reruns.plan
     trials = ", ".join(str(c.trial) for c in plan.candidates)
-    seconds = 0.0
-    for trial, _, _ in reruns.waiting():
-        details = state.details[trial]
-        if details.curve:
-            epochs = reruns.configuration(trial).training.epochs
-            seconds += details.seconds / len(details.curve) * epochs
     folds = f" over folds {', '.join(map(str, plan.folds))}" if plan.folds else ""
-    return (
-        f"Training the best trials again ({trials}) with seeds "
-        f"{', '.join(map(str, plan.seeds))}{folds}: {n_waiting} trainings, about "
-        f"{seconds / 60:.1f} minutes at the trials' pace"
+    paces = {c.trial: _pace(reruns, c.trial) for c in plan.candidates}
+    waiting = [trial for trial, _, _ in reruns.waiting()]
+    seconds = sum(
+        paces[trial][0] * reruns.configuration(trial).training.epochs
+        for trial in waiting
     )
+    text = (
+        f"Training the best trials again ({trials}) with seeds "
+        f"{', '.join(map(str, plan.seeds))}{folds}: {n_waiting} trainings, "
+    )
+    if all(paces[trial][1] for trial in waiting):
+        return f"{text}about {seconds / 60:.1f} minutes at the trials' pace"
+    return (
+        f"{text}more than {seconds / 60:.1f} minutes: that is the pace of trials that "
+        "were searched at a lower fidelity, and are now trained at the full one"
+    )
+
+
+def _pace(reruns: Reruns, trial: int) -> tuple[float, bool]:
+    """Return seconds per epoch at the trial's deepest level, and if that is the full.
+
+    Along epochs there is one level. Others train on less below, and are faster there.
+    """
+    curve = reruns.ledger.state.details[trial].curve
+    fidelity = reruns.study.fidelity
+    level = fidelity.level_of(max(curve, default=1))
+    seconds = [
+        metrics.get("seconds") or 0.0
+        for epoch, metrics in curve.items()
+        if epoch > level.begins_after
+    ]
+    mean = sum(seconds) / len(seconds) if seconds else 0.0
+    return mean, level == fidelity.levels[-1]

@@ -9,7 +9,8 @@ from support.fault_driver import Nursery
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = os.environ.get("FAULTS") == "long"
-collect_ignore = [] if LONG else ["test_long_ray.py", "test_long_mlflow_server.py"]
+LONG_ONES = ("mlflow_server", "promotion_kills", "ray")
+collect_ignore = [] if LONG else [f"test_long_{name}.py" for name in LONG_ONES]
 
 
 @pytest.fixture(scope="session")

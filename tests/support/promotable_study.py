@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pymatgen.core import Structure
 from support.structure_files import rock_salt
+from support.tracked_studies import empty_store
 
 from search.journal import (
     EpochDone,
@@ -20,7 +21,9 @@ from search.journal import (
     StudyCreated,
     TrialCreated,
     TrialFinished,
+    read_journal,
 )
+from search.journal.events import PromotionDivided
 from search.promotion import promote
 from search.study import Study, StudyFolder, load_study, prepare_data
 from search.study.resolve import save_study, study_digest
@@ -105,6 +108,20 @@ def make_study(
         _write_trial(journal, number)
     journal.append(SessionEnded(reason="trials"))
     return place
+
+
+def simple_study(folder: Path) -> StudyFolder:
+    """Return one whose promotion is one epoch, and an empty MLflow store."""
+    empty_store(folder / "studies")
+    return make_study(folder, epochs=1, references="constant")
+
+
+def divisions(folder: StudyFolder) -> list[PromotionDivided]:
+    """Return how often and how the long training's batches were divided."""
+    events = (entry.event for entry in read_journal(folder.journal))
+    return [
+        e for e in events if isinstance(e, PromotionDivided) and e.model == "winner"
+    ]
 
 
 def _build_store(study: Study) -> None:

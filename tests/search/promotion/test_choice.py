@@ -13,6 +13,7 @@ from search.journal import PromotionReruns, StudyState, TrialRecord
 from search.journal.events import PromotionCandidate
 from search.promotion import Choice, choose
 from search.promotion.account import account_of
+from search.promotion.optimism import expected_optimism
 from search.promotion.ranking import ranked, values_at
 from search.study.config import PromotionConfig
 from search.trial.outcome import Outcome
@@ -179,12 +180,18 @@ def test_a_trial_whose_reruns_disagree_is_not_promoted_for_its_cost() -> None:
     assert (steady.trial, steady.decided_by) == (1, "cost")
 
 
-def test_a_choice_of_before_such_variances_were_told_is_still_read() -> None:
+def test_a_choice_of_before_variances_and_epochs_were_told_is_still_read() -> None:
     choice = choose(rerun_state([0.3] * 5, STEADY))
     old = choice.model_dump(mode="json")
     for contender in old["contenders"]:
-        del contender["outlying_variance"]
-    assert Choice.model_validate(old) == choice
+        del contender["outlying_variance"], contender["epoch"]
+    del old["optimism"]["best"]
+    read = Choice.model_validate(old)
+    assert [c.mean for c in read.contenders] == [c.mean for c in choice.contenders]
+    text = account_of(read, "eV")
+    assert "Expected of the best of 5, where" in text
+    assert "| 0 | 0.3 | – |" in text
+    assert "not comparable" not in text
 
 
 CHEAP_AND_DEAR = {0: [0.30, 0.50], 1: [0.4008, 0.4000]}
@@ -247,6 +254,70 @@ def test_the_optimism_of_the_searchs_minimum_is_stated() -> None:
     assert optimism.expected > 0
 
 
+def test_expected_optimism_is_of_the_searchs_best_and_measured_of_the_winner() -> None:
+    reruns = {0: [0.50, 0.52], 1: [0.30, 0.34]}
+    choice = choose(rerun_state([0.20, 0.21, 0.7], reruns))
+    assert choice.trial == 1
+    found = choice.optimism
+    assert found is not None
+    assert found.measured == pytest.approx(0.32 - 0.21)
+    assert found.best == PromotionCandidate(trial=0, epoch=9, value=0.20)
+    assert found.noise is not None
+    assert found.expected == expected_optimism([0.20, 0.21, 0.7], found.noise)
+    text = account_of(choice, "eV")
+    assert "0.21 eV for the promoted trial 1 at epoch 9, its reruns have 0.32" in text
+    best = "search's own best of 3, trial 0 with 0.2 eV at epoch 9"
+    assert f"Expected of the {best}, where one training" in text
+
+
+def waited() -> StudyState:
+    """Return a study whose winner waited at epoch 3, where others had less."""
+    state = rerun_state([0.40, 0.21, 0.7], {0: [0.50, 0.52], 1: [0.30, 0.34]})
+    plan, *events = state.promotion
+    assert isinstance(plan, PromotionReruns)
+    completed, _ = plan.candidates
+    waiting = PromotionCandidate(trial=1, epoch=3, value=0.5)
+    plan = plan.model_copy(update={"candidates": [completed, waiting]})
+    events += [epoch_of(n, seed, 3, 0.55) for n in (0, 1) for seed in (1, 2)]
+    trials = (
+        trial(0, {3: 0.45, 9: 0.40}),
+        trial(1, {3: 0.5}, None),
+        trial(2, {3: 0.6, 9: 0.7}),
+    )
+    return StudyState(trials=trials, promotion=(plan, *events))
+
+
+def test_of_a_winner_that_waited_at_a_lower_rung_no_minimum_is_claimed() -> None:
+    choice = choose(waited())
+    assert (choice.trial, choice.epoch) == (1, 3)
+    found = choice.optimism
+    assert found is not None
+    assert found.measured == pytest.approx(0.05)
+    assert found.best == PromotionCandidate(trial=0, epoch=9, value=0.40)
+    assert found.compared == 2, "at epoch 9"
+    assert found.noise is not None
+    assert found.expected == expected_optimism([0.40, 0.7], found.noise)
+
+
+def test_a_trial_that_was_searched_after_the_plan_is_no_minimum_of_it() -> None:
+    state = waited()
+    later = replace(state, trials=(*state.trials, trial(3, {9: 0.01})))
+    assert choose(later).optimism == choose(state).optimism
+
+
+def test_search_values_are_told_with_their_epochs() -> None:
+    choice = choose(waited())
+    assert {c.trial: c.epoch for c in choice.contenders} == {0: 9, 1: 3}
+    text = account_of(choice, "eV")
+    assert "| trial | search (eV) | at epoch | mean of reruns (eV) |" in text
+    assert "\n| 1 | 0.5 | 3 | 0.32 |" in text
+    assert "\n| 0 | 0.4 | 9 | 0.51 |" in text
+    warning = "The search's values of different epochs are not comparable."
+    assert warning in text
+    alike = choose(rerun_state([0.1, 0.2], {0: [0.5, 0.4], 1: [0.3, 0.45]}))
+    assert warning not in account_of(alike, "eV")
+
+
 def test_the_optimism_of_a_trial_compared_at_a_rung_is_that_of_the_rung() -> None:
     state = rerun_state([0.20, 0.21], {0: [0.10, 0.10], 1: [0.50, 0.52]})
     plan, *events = state.promotion
@@ -261,6 +332,7 @@ def test_the_optimism_of_a_trial_compared_at_a_rung_is_that_of_the_rung() -> Non
     choice = choose(StudyState(trials=trials, promotion=(plan, *events)))
     assert choice.optimism is not None
     assert choice.optimism.measured == pytest.approx(0.05)
+    assert choice.optimism.noise is None, "no reruns of trial 1 tell of epoch 3"
 
 
 def test_a_trial_compared_on_part_of_the_structures_has_no_optimism() -> None:
@@ -268,6 +340,19 @@ def test_a_trial_compared_on_part_of_the_structures_has_no_optimism() -> None:
     trials = tuple(trial(n, {9: v}, None) for n, v in enumerate((0.20, 0.21)))
     assert choose(state).optimism is not None
     assert choose(replace(state, trials=trials)).optimism is None
+    # Promoted before one that was completed: the latter's is known.
+    mixed = replace(state, trials=(trials[0], state.trials[1]))
+    plan, *events = state.promotion
+    assert isinstance(plan, PromotionReruns)
+    plan = plan.model_copy(update={"candidates": plan.candidates[::-1]})
+    choice = choose(replace(mixed, promotion=(plan, *events)))
+    assert choice.trial == 0
+    assert choice.optimism is not None
+    assert choice.optimism.measured is None
+    assert choice.optimism.expected is not None
+    text = account_of(choice, "eV")
+    assert "not measured of trial 0" in text
+    assert "Expected of the search's own best of 1, trial 1 with 0.21 eV" in text
 
 
 def test_a_journal_without_all_of_its_reruns_gives_no_choice() -> None:

@@ -1,17 +1,12 @@
 """Promotions that were killed without a word: from the second time on, less at once."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.promotable_study import make_study
-from support.tracked_studies import empty_store
+from support.promotable_study import divisions, simple_study
 
 import search.promotion.networks as networks_module
 from search.journal import (
@@ -25,8 +20,6 @@ from search.journal.events import PromotionDivided, PromotionEpoch
 from search.promotion import promote
 from search.promotion.kills import kills_that_halve
 from search.study import StudyFolder
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def told(path: Path, sessions: Sequence[tuple[Event | str, ...]]) -> int:
@@ -110,20 +103,8 @@ def killed_at_once(folder: StudyFolder) -> None:
     folder.journal.write_bytes(b"".join(lines[:-1]))
 
 
-def divisions(folder: StudyFolder) -> list[PromotionDivided]:
-    events = (entry.event for entry in read_journal(folder.journal))
-    return [
-        e for e in events if isinstance(e, PromotionDivided) and e.model == "winner"
-    ]
-
-
 def weights(folder: StudyFolder) -> bytes:
     return (folder.promotion / "bundle" / "weights.safetensors").read_bytes()
-
-
-def simple_study(folder: Path) -> StudyFolder:
-    empty_store(folder / "studies")
-    return make_study(folder, epochs=1, references="constant")
 
 
 def test_one_kill_changes_no_bit_and_many_make_nothing_infeasible(
@@ -137,50 +118,13 @@ def test_one_kill_changes_no_bit_and_many_make_nothing_infeasible(
     assert len(divisions(once)) == 1
     assert weights(once) == weights(whole)
     often = simple_study(tmp_path / "often")
-    for _ in range(6):
+    for _ in range(5):
         killed_at_once(often)
     result = promote(often, threads=1)
     first, *later = [d.micro_batch or 0 for d in divisions(often)]
     assert later[0] < first / 2, "half of what a batch has, which is less"
     assert all(half == before // 2 for before, half in pairwise(later))
     assert later[-1] >= 1
-    assert len(later) < 5, "once it is crystal by crystal, nothing is halved"
-    assert divisions(often)[1].message.startswith("killed 2 times without an epoch")
+    assert len(later) < 4, "once it is crystal by crystal, nothing is halved"
+    assert divisions(often)[1].message.startswith("killed 2 times before")
     assert result.models[0].val_mae == pytest.approx(value, rel=1e-4), "float32"
-
-
-PROGRAM = """
-import os, signal, sys
-from pathlib import Path
-from search.promotion import promote
-from search.study import StudyFolder
-from sitenet_core.training.module import TrainingModule
-
-error = TrainingModule._error
-
-def group(self, batch):
-    if batch.n_crystals > 4:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return error(self, batch)
-
-TrainingModule._error = group
-promote(StudyFolder(Path(sys.argv[1])), threads=1)
-"""
-"""Promotes where the kernel kills whoever has more than four crystals in memory."""
-
-
-@pytest.mark.slow
-def test_a_promotion_that_the_kernel_kills_ends_after_a_few_starts(
-    tmp_path: Path,
-) -> None:
-    folder = simple_study(tmp_path)
-    path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-    command = [sys.executable, "-c", PROGRAM, str(folder.path)]
-    codes: list[int] = []
-    while 0 not in codes and len(codes) < 6:
-        done = subprocess.run(command, env=os.environ | path, check=False)
-        codes.append(done.returncode)
-    assert codes[:2] == [-signal.SIGKILL] * 2
-    assert codes[-1] == 0
-    assert len(divisions(folder)) == len(codes) - 1
-    assert folder.state().ended == "promoted"

@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from search.promotion.comparison import compare
-from search.promotion.outlying import OUTLIER_LEVEL, outlying_variances
+from search.promotion.comparison import LEVEL, Comparison, compare
+from search.promotion.outlying import (
+    OUTLIER_LEVEL,
+    outlying_variances,
+    sum_of_squares,
+)
 
 Values = NDArray[np.float64]
 DESIGNS = [(3, 2), (5, 2), (5, 3)]
@@ -25,6 +29,24 @@ def noisy(
     return np.asarray(
         means[:, None] + effects + 0.3 * noise * numbers.normal(size=design)
     )
+
+
+def noise_of(values: Values) -> float:
+    """Return the noise by all of `values`, whatever is outlying among them."""
+    degrees = (values.shape[0] - 1) * (values.shape[1] - 1)
+    return float(np.sqrt(sum_of_squares(values) / degrees))
+
+
+def check_noise(found: Comparison, values: Values) -> None:
+    """Check that these values, and no others, decide the noise and what follows."""
+    n_candidates, n_pairs = values.shape
+    noise = noise_of(values)
+    assert found.noise == pytest.approx(noise, rel=1e-12)
+    quantile = stats.t.isf((1 - LEVEL) / 2, (n_candidates - 1) * (n_pairs - 1))
+    half = quantile * noise * np.sqrt(2 / n_pairs)
+    assert found.half_width == pytest.approx(half, rel=1e-9)
+    error = np.sqrt(values.var(axis=1, ddof=1).mean() / n_pairs)
+    assert found.standard_error == pytest.approx(error, rel=1e-12)
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -99,8 +121,7 @@ def test_a_divergence_beyond_every_digit_hides_nothing() -> None:
     values = noisy(2, (5, 3))
     values[2, 1] = 3e38
     assert np.flatnonzero(outlying_variances(values)).tolist() == [2]
-    kept = np.delete(values, 2, axis=0)
-    assert compare(values).noise == compare(kept).noise
+    check_noise(compare(values), np.delete(values, 2, axis=0))
 
 
 def test_among_two_or_with_one_column_none_is_outlying() -> None:
@@ -146,10 +167,9 @@ def test_who_is_outlying_decides_no_interval_but_the_lowest_ones(
     values = noisy(seed, design)
     values[-1, 0] *= factor
     found = compare(values)
-    others = compare(values[~found.outlying])
-    if not found.outlying[found.lowest]:
-        for name in ("noise", "half_width", "standard_error"):
-            assert getattr(found, name) == getattr(others, name)
+    kept = ~found.outlying
+    kept[found.lowest] = True
+    check_noise(found, values[kept])
     assert found.means.tolist() == values.mean(axis=1).tolist()
 
 
@@ -160,12 +180,11 @@ def test_the_lowest_mean_is_never_made_certain_by_leaving_it_out() -> None:
     assert found.lowest == 2
     assert found.outlying.tolist() == [False, False, True, False, False]
     assert not found.worse().any()
-    others = compare(np.delete(values, 2, axis=0))
+    check_noise(found, values)
     assert found.noise is not None
-    assert others.noise is not None
-    assert found.noise > 10 * others.noise
+    assert found.noise > 10 * noise_of(np.delete(values, 2, axis=0))
     # A second one that is not the lowest is left out all the same.
     values[4, 0] = 30.0
     both = compare(values)
     assert np.flatnonzero(both.outlying).tolist() == [2, 4]
-    assert both.noise == compare(values[:4]).noise
+    check_noise(both, values[:4])

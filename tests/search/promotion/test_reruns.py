@@ -12,7 +12,9 @@ from support.tracked_studies import empty_store
 
 import search.promotion.networks as networks_module
 import search.promotion.testing as testing_module
+from search.engine.fidelity import Fidelity, Level
 from search.journal import (
+    EpochDone,
     Journal,
     PromotionRerun,
     PromotionReruns,
@@ -24,7 +26,7 @@ from search.journal import (
 from search.journal.events import PromotionEpoch, PromotionStarted
 from search.promotion import promote
 from search.study import StudyFolder
-from search.study.load import load_study
+from search.study.load import Study, load_study
 from search.study.resolve import promotion_digest
 from search.tracking import MlflowStore, tracking_uri
 from search.tracking.reruns import rerun_views
@@ -108,6 +110,45 @@ def test_the_best_trials_are_trained_again_and_the_choice_is_told_everywhere(
         assert text in table
         assert text in result.as_text()
     assert not list((twice.promotion / "reruns").rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        # Four trainings of two epochs; in the search 60 s and 120 s.
+        ((Level(0, 2),), "about 12.0 minutes at the trials' pace"),
+        ((Level(0, 1), Level(1, 2)), "about 16.0 minutes at the trials' pace"),
+        ((Level(0, 2), Level(2, 4)), "more than 12.0 minutes: that is the pace of"),
+    ],
+    ids=["along epochs", "at the full level", "at a lower level"],
+)
+def test_the_time_of_the_reruns_is_foretold_from_the_fidelity_they_have(
+    twice: StudyFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    levels: tuple[Level, ...],
+    words: str,
+) -> None:
+    events = [entry.event for entry in read_journal(twice.journal)]
+    twice.journal.write_bytes(twice.journal.read_bytes().splitlines(keepends=True)[0])
+    journal = Journal.open(twice.journal)
+    for event in events[1:]:
+        changed = event
+        if isinstance(event, EpochDone):
+            metrics = {**event.metrics, "seconds": 60.0 * event.epoch}
+            changed = event.model_copy(update={"metrics": metrics})
+        journal.append(changed)
+
+    def dying(*_: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(networks_module, "fit", dying)
+    monkeypatch.setattr(Study, "fidelity", Fidelity(levels))
+    with pytest.raises(Killed):
+        promote(twice, threads=1, progress=True)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "Training the best trials again (1, 0) with seeds 1, 2: 4 trainings" in told
+    assert words in told
 
 
 def test_reruns_are_runs_in_mlflow_with_their_curves(twice: StudyFolder) -> None:

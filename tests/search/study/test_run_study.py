@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from support.toy_study import SPACE, study_document, write_crystals, write_study
 
+from search.engine.desk import Desk
+from search.engine.segment import Answer, EndReason
 from search.journal import StudyState
 from search.study import RunOptions, StudyData, StudyFolder, run_study, study_summary
 from search.study.lock import study_lock
 from search.trial.outcome import Outcome
+from search.trial.payload import SegmentPayload
 from sitenet_core.errors import ConfigError, NoTrialSucceededError, StudyInUseError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -111,9 +114,9 @@ def test_trials_are_divided_for_the_memory_that_is_left(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("search.trial.memory.available_memory", lambda: 10**6)
-    document = study_document(home / "crystals", name="tight")
+    document = study_document(home / "crystals", name="tight", budget={"trials": 1})
     summary = run_study(write_study(home / "tight", document), options(home))
-    assert summary.counts == {"completed": 2}
+    assert summary.counts == {"completed": 1}
     for trial in summary.as_dict()["trials"]:
         memory = trial["memory"]
         assert memory["memory_bytes"] < 10**6 < memory["predicted_bytes"]
@@ -124,14 +127,25 @@ def test_trials_are_divided_for_the_memory_that_is_left(
         words = f"at most {memory['micro_batch']} at once"
         assert words in log.read_text(), "the worker did as was planned"
 
+    # A later session, as far as to what it hands out first: Ray need not train that.
+    given: list[SegmentPayload | Answer] = []
+
+    def handed_out(desk: Desk, *_: object) -> EndReason:
+        given.append(desk.next("worker"))
+        return EndReason.INTERRUPTED
+
+    monkeypatch.setattr("search.engine.ray_runner.run_on_ray", handed_out)
     monkeypatch.setattr("search.trial.memory.available_memory", lambda: 10**12)
-    document["budget"]["trials"] = 3
+    document["budget"]["trials"] = 2
     path = write_study(home / "tight", document)
     resumed = run_study(path, options(home, resume=True)).as_dict()["trials"]
     memory = [trial["memory"] for trial in resumed]
-    assert memory[2]["memory_bytes"] > 10**9
+    assert memory[1]["memory_bytes"] > 10**9
     sizes = {part["micro_batch"] for part in memory}
     assert len(sizes) == 1, "a study goes on as it was divided at first"
+    (payload,) = given
+    assert isinstance(payload, SegmentPayload)
+    assert {payload.micro_batch} == sizes
 
 
 def test_a_study_goes_on_with_an_extended_space_and_learns_from_the_first(
