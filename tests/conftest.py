@@ -1,5 +1,7 @@
 """Fixtures that every test may use."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,11 @@ def shared_data() -> Path:
 def golden() -> Path:
     """Folder with the reference numbers."""
     return ROOT / "tests" / "golden"
+
+
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """Python's own handler: a job in the background starts with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

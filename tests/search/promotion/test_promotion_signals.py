@@ -14,6 +14,7 @@ from support.promotable_study import make_study
 from support.tracked_studies import empty_store
 
 from search.cli.signals import sigterm_interrupts
+from search.engine.stopping import SIGNALS
 from search.journal import (
     Journal,
     SessionEnded,
@@ -22,7 +23,6 @@ from search.journal import (
     read_journal,
 )
 from search.journal.events import PromotionEpoch
-from search.promotion.held_signals import SIGNALS
 from search.promotion.ledger import Ledger
 from search.study import StudyFolder
 from search.study.lock import study_lock
@@ -93,6 +93,7 @@ def test_a_promotion_that_was_killed_says_how_it_goes_on(tmp_path: Path) -> None
     check_goes_on(study)
 
 
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_during_a_write_is_met_when_the_journal_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals

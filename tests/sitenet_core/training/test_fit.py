@@ -5,7 +5,6 @@ import random
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,14 +162,6 @@ def test_no_signal_handler_is_installed_while_it_trains(tmp_path: Path) -> None:
     options = FitOptions(tmp_path, device="cpu")
     fit(toy_config(epochs=1), toy_data(), options, look)
     assert during == [before]
-
-
-@pytest.fixture
-def ctrl_c_interrupts() -> Iterator[None]:
-    """Python's own handler: a job in the background starts with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("ctrl_c_interrupts")
