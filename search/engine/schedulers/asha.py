@@ -5,6 +5,12 @@ arXiv:1810.05934, Algorithm 2. A trial is trained to the first rung and waits th
 Whenever a slot is free, the scheduler looks from the deepest rung down for a trial
 among the best 1/eta of its rung that has not been promoted yet; if there is none, the
 first rung gets a new trial. No trial is ever stopped before a rung.
+
+In one thing this goes beyond the algorithm. With many workers the first few trials to
+arrive at a rung are promoted as the best of a handful while dozens are still on their
+way there, and long segments are spent on them. Here a trial is promoted ahead of a new
+one only if it would stay among the best 1/eta even if every trial on its way to the rung
+came out better. With one worker none is on its way, and this is the algorithm itself.
 """
 
 import math
@@ -88,14 +94,16 @@ class Asha(Halving):
     ) -> Decision:
         """Return an interrupted trial, else a promotion, else a new trial.
 
-        When no trial may be created, nothing runs and no trial has reached the last
-        rung (a study of fewer than eta trials, say), the best of the deepest rung is
-        promoted beyond the algorithm, so that a study ends with a full trial.
+        When no trial may be created, whoever is among the best now is promoted: the
+        slot has nothing better to do. If, besides, nothing runs and no trial has
+        reached the last rung (a study of fewer than eta trials, say), the best of the
+        deepest rung is promoted beyond the algorithm, so that a study ends with a full
+        trial.
         """
         interrupted = continue_interrupted(records, self.rungs[0])
         if interrupted is not None:
             return interrupted
-        promotion = self._promotion(records)
+        promotion = self._promotion(records, wait_for_others=may_create)
         if promotion is not None:
             return promotion
         if may_create:
@@ -133,15 +141,18 @@ class Asha(Halving):
         """Return False: a trial that waits can be promoted as the rung grows."""
         return False
 
-    def _promotion(self, records: Sequence[TrialRecord]) -> Continue | None:
+    def _promotion(
+        self, records: Sequence[TrialRecord], *, wait_for_others: bool
+    ) -> Continue | None:
         pairs = list(zip(self.rungs, self.rungs[1:], strict=False))
         for rung, following in reversed(pairs):
             there = _at(records, rung)
             best = _best_waiting(there, rung)
             if best is None:
                 continue
-            better = sum(entry[:2] < best for entry in there)
-            if better < len(there) // self.eta:
+            coming = _on_their_way_to(rung, records) if wait_for_others else 0
+            better = sum(entry[:2] < best for entry in there) + coming
+            if better < (len(there) + coming) // self.eta:
                 return Continue(best[1], following)
         return None
 
@@ -170,6 +181,14 @@ def _at(records: Sequence[TrialRecord], rung: int) -> list[_Entry]:
         for record in records
         if rung in record.rung_values and math.isfinite(record.rung_values[rung])
     ]
+
+
+def _on_their_way_to(rung: int, records: Sequence[TrialRecord]) -> int:
+    """Return how many trials train up to `rung` now and have not reached it."""
+    return sum(
+        record.running and record.last_epoch < rung <= (record.target_epoch or 0)
+        for record in records
+    )
 
 
 def _best_waiting(there: Sequence[_Entry], rung: int) -> tuple[float, int] | None:

@@ -125,6 +125,36 @@ def test_deeper_rungs_are_served_first() -> None:
     assert ASHA.next_segment(records) == Continue(9, 3)
 
 
+def on_the_way(number: int, rung: int, *values: float) -> TrialRecord:
+    before = waiting(number, *values, rungs=ASHA.rungs) if values else None
+    record = before or TrialRecord(number, {})
+    return replace(record, running=True, target_epoch=rung)
+
+
+@pytest.mark.parametrize(("waiting_there", "promoted"), [(3, False), (5, True)])
+def test_a_promotion_would_stand_if_all_on_their_way_were_better(
+    waiting_there: int, promoted: bool
+) -> None:
+    """With one on its way, the best of five would be second of six: two of six go on."""
+    values = [(0.1 * (k + 1),) for k in range(waiting_there)]
+    records = [*at(*values), on_the_way(waiting_there, 1)]
+    expected = Continue(0, 3) if promoted else NewTrial(1)
+    assert ASHA.next_segment(records) == expected
+    assert ASHA.next_segment(records[:-1]) == Continue(0, 3)
+
+
+def test_those_on_their_way_to_another_rung_hold_nobody_back() -> None:
+    records = at((0.3,), (0.2,), (0.4,), (0.5,), (0.6,), (0.7,))
+    records += [on_the_way(6, 9, 0.1, 0.1), on_the_way(7, 3, 0.8)]
+    assert ASHA.next_segment(records) == Continue(1, 3)
+
+
+def test_nobody_waits_for_others_once_no_trial_may_be_created() -> None:
+    records = [*at((0.5,), (0.4,), (0.6,)), on_the_way(3, 1), on_the_way(4, 1)]
+    assert ASHA.next_segment(records) == NewTrial(1)
+    assert ASHA.next_segment(records, may_create=False) == Continue(1, 3)
+
+
 def test_ties_go_to_the_lower_number_whatever_the_order_of_the_records() -> None:
     records = at((0.4,), (0.4,), (0.4,))
     assert ASHA.next_segment(records) == Continue(0, 3)
