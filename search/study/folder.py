@@ -1,13 +1,12 @@
 """The folder of a study: where each of its files lies."""
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from search.journal import StudyState
 from sitenet_core.config import nearest
-from sitenet_core.durable import sync_folder
+from sitenet_core.durable import replace_file
 from sitenet_core.errors import ConfigError
 
 DEFAULT_DIRECTORY = Path("studies")
@@ -112,13 +111,7 @@ def write_whole(path: Path, text: str) -> None:
 
     It is on the disk when this returns.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync_folder(path.parent)
+    replace_file(path, text.encode())
 
 
 def find_study(name: str, directory: Path = DEFAULT_DIRECTORY) -> StudyFolder:

@@ -109,7 +109,7 @@ class Lines:
             self._told = set(lines) if state.session > 1 else set()
         for line in lines:
             if line not in self._told:
-                self._console.print(line, highlight=False)
+                self._console.print(line, highlight=False, soft_wrap=True)
         self._told |= lines.keys()
 
 

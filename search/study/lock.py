@@ -170,6 +170,7 @@ def _remove_if_stale(path: Path) -> None:
         else "a driver that is just starting"
     )
     raise StudyInUseError(
-        f"{path.parent}: the study is in use by {who}; one driver at a time may run "
-        "it: wait for that one, stop it, or choose another name with --name"
+        f"{path.parent}: the study is in use by {who}; one driver at a time may "
+        "work on it: wait for that one, or stop it (`sitenet search run` can begin "
+        "another study with --name)"
     )

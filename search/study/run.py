@@ -92,7 +92,9 @@ def _locate(
                 "study by its name, add --resume"
             )
         if shipped is None:
-            return find_study(name, options.directory), None
+            found = find_study(name, options.directory)
+            _require_file(found.name, options)
+            return found, None
         file = shipped
     study = load_study(file)
     if options.name is not None:
@@ -106,6 +108,18 @@ def _locate(
             ) from error
     folder = StudyFolder((options.directory / study.config.name).resolve())
     return folder, study
+
+
+def _require_file(name: str, options: RunOptions) -> None:
+    """Refuse what only a study file can say, rather than go on without it."""
+    given = {"--edit": options.edit, "--name": options.name is not None}
+    for option, is_given in given.items():
+        if is_given:
+            raise ConfigError(
+                f"{option} needs the study file that says what is new, and {name!r} is "
+                "the name of a study that has begun; give the path of its .yaml file "
+                f"(to go on with {name!r} as it is: --resume alone)"
+            )
 
 
 def _prepare(

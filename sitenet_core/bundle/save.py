@@ -20,6 +20,7 @@ from sitenet_core.bundle.header import (
 )
 from sitenet_core.bundle.load import read_header
 from sitenet_core.config import TargetConfig, TrialConfig, installed_versions
+from sitenet_core.durable import replace_file, sync_folder
 from sitenet_core.errors import ConfigError
 from sitenet_core.families import get_family
 from sitenet_core.training.checkpoints import Identity, load_weights
@@ -107,8 +108,8 @@ def save_bundle(
 ) -> Path:
     """Write `bundle.json` and `weights.safetensors`; return `folder`.
 
-    The folder appears at once and complete. A bundle that is there already is
-    replaced.
+    The folder appears at once and complete, and is on the disk when this returns. A
+    bundle that is there already is replaced.
 
     Raises:
         ConfigError: if `folder` exists and is not a bundle.
@@ -123,9 +124,10 @@ def save_bundle(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        (partial / WEIGHTS_FILE).write_bytes(content)
+        replace_file(partial / WEIGHTS_FILE, content)
         _write_header(partial, header)
         _put_in_place(partial, folder)
+        sync_folder(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
@@ -175,6 +177,5 @@ def _known(metrics: Metrics) -> dict[str, float]:
 
 
 def _write_header(folder: Path, header: BundleHeader) -> None:
-    partial = folder / f".{HEADER_FILE}.partial"
-    partial.write_text(header.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / HEADER_FILE)
+    text = header.model_dump_json(indent=2) + "\n"
+    replace_file(folder / HEADER_FILE, text.encode())

@@ -9,8 +9,8 @@ first rung gets a new trial. No trial is ever stopped before a rung.
 In one thing this goes beyond the algorithm. With many workers the first few trials to
 arrive at a rung are promoted as the best of a handful while dozens are still on their
 way there, and long segments are spent on them. Here a trial is promoted ahead of a new
-one only if it would stay among the best 1/eta even if every trial on its way to the rung
-came out better. With one worker none is on its way, and this is the algorithm itself.
+one only if it would stay among the best 1/eta even if every trial on its way to the
+rung came out better. With one worker none is, and this is the algorithm itself.
 """
 
 import math

@@ -38,7 +38,7 @@ class StudyNote(StrictModel):
 
     def describe(self) -> str:
         """Return the account as one line for a person."""
-        words = [f"{self.observations} of {self.trials} trials as observations"]
+        words = [f"{self.observations} of {self.trials} ranked trials as observations"]
         if self.changed:
             words.append(f"{self.changed} with a value filled in or moved")
         words += [f"{n} left out: {reason}" for reason, n in self.left_out.items()]
@@ -64,8 +64,7 @@ class WarmStart(StrictModel):
 
     def earlier(self, space: Space, base: Mapping[str, Value]) -> Earlier:
         """Return what searchers are given; see `carry_over` for the arguments."""
-        known = known_values(space, base)
-        carried = [_Carried.of(study, space, known) for study in self.studies]
+        carried = _each_once(self.studies, space, known_values(space, base))
         return Earlier(self.portfolio, _observations(carried))
 
     def lines(self) -> list[str]:
@@ -93,8 +92,7 @@ def carry_over(
             sampled.
         size: of the portfolio.
     """
-    known = known_values(space, base)
-    carried = [_Carried.of(study, space, known) for study in studies]
+    carried = _each_once(studies, space, known_values(space, base))
     chosen = portfolio(
         space,
         [[Tried(t.configuration, rank) for t, rank in c.trials] for c in carried],
@@ -141,6 +139,26 @@ class _Carried:
             changed=len(self.trials) - exact,
             left_out=dict(self.left_out.most_common()),
         )
+
+
+def _each_once(
+    studies: Sequence[EarlierStudy], space: Space, known: Mapping[str, Value]
+) -> list[_Carried]:
+    """Return every study in the new space; one that is named again hands on nothing.
+
+    A journal and its mirror in MLflow, or two ways to write a folder, would otherwise
+    count twice.
+    """
+    carried: list[_Carried] = []
+    names: dict[str, str] = {}
+    for study in studies:
+        if study.digest in names:
+            same = f"the same trials as those of {names[study.digest]}"
+            carried.append(_Carried(study, left_out=Counter({same: len(study.trials)})))
+        else:
+            names[study.digest] = study.name
+            carried.append(_Carried.of(study, space, known))
+    return carried
 
 
 def _observations(carried: Sequence[_Carried]) -> tuple[Observation, ...]:

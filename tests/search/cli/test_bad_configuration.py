@@ -118,7 +118,7 @@ def test_a_study_in_use_by_another_driver_is_refused_with_its_name(
             answer = sitenet("search", "run", "study.yaml", *more)
             assert answer.code == 2
             assert f"the study is in use by process {pid} on " in answer.err
-            assert "stop it, or choose another name with --name" in answer.err
+            assert "wait for that one, or stop it (" in answer.err
 
 
 @pytest.mark.parametrize(

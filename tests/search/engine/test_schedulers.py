@@ -131,14 +131,13 @@ def on_the_way(number: int, rung: int, *values: float) -> TrialRecord:
     return replace(record, running=True, target_epoch=rung)
 
 
-@pytest.mark.parametrize(("waiting_there", "promoted"), [(3, False), (5, True)])
+@pytest.mark.parametrize(("there", "expected"), [(3, NewTrial(1)), (5, Continue(0, 3))])
 def test_a_promotion_would_stand_if_all_on_their_way_were_better(
-    waiting_there: int, promoted: bool
+    there: int, expected: NewTrial | Continue
 ) -> None:
-    """With one on its way, the best of five would be second of six: two of six go on."""
-    values = [(0.1 * (k + 1),) for k in range(waiting_there)]
-    records = [*at(*values), on_the_way(waiting_there, 1)]
-    expected = Continue(0, 3) if promoted else NewTrial(1)
+    """With one on its way the best of five would be second of six, and two go on."""
+    values = [(0.1 * (k + 1),) for k in range(there)]
+    records = [*at(*values), on_the_way(there, 1)]
     assert ASHA.next_segment(records) == expected
     assert ASHA.next_segment(records[:-1]) == Continue(0, 3)
 

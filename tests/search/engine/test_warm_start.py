@@ -200,6 +200,18 @@ def test_every_trial_is_accounted_for() -> None:
     assert "1 left out: kind: 'z' is not one of" in text
 
 
+def test_a_study_that_is_named_twice_counts_once() -> None:
+    tried = [(TRIED, 1.0), ({**TRIED, "rate": 1e-2}, 2.0)]
+    journal, mirror = study("old", *tried), study("mlflow:old", *tried)
+    other = study("other", (TRIED, 1.0), ({**TRIED, "rate": 1e-4}, 2.0))
+    once = carry_over([journal, other], SPACE, {})
+    twice = carry_over([journal, mirror, other], SPACE, {})
+    assert twice.portfolio == once.portfolio
+    assert twice.earlier(SPACE, {}) == once.earlier(SPACE, {})
+    assert twice.notes[1].observations == 0
+    assert twice.notes[1].left_out == {"the same trials as those of old": 2}
+
+
 def test_a_long_study_hands_on_its_best_and_a_sample_of_the_rest() -> None:
     records = [finished(k, {"x": k / 2000, "y": 0.0}, float(k)) for k in range(1000)]
     trials = EarlierStudy.of("long", "here", records).trials

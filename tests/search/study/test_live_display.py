@@ -36,7 +36,7 @@ def test_without_a_terminal_rungs_and_ends_are_one_line_each(tmp_path: Path) -> 
     first = bench.session()
     bench.rules = {"trials": 2}
     second = bench.session()
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=io.StringIO(), width=20)
     lines = Lines(console)
     for state in (first, second, second):
         lines.show(state)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.toy_study import SPACE, study_document, write_crystals, write_study
@@ -177,6 +179,19 @@ def test_a_study_goes_on_with_an_extended_space_and_learns_from_the_first(
     rate = "optimizer.learning_rate"
     assert portfolio.configuration[rate] == best.configuration[rate]
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("change", [{"edit": True}, {"name": "other"}])
+def test_what_only_a_study_file_can_say_is_refused_with_a_name(
+    home: Path, change: dict[str, Any]
+) -> None:
+    """Going on without it would spend the budget on what nobody asked for."""
+    folder = home / "studies" / "under-way"
+    folder.mkdir(parents=True)
+    (folder / "journal.jsonl").touch()
+    with pytest.raises(ConfigError, match=r"--(edit|name) needs the study file .*yaml"):
+        run_study("under-way", options(home, resume=True, **change))
+    shutil.rmtree(folder)
 
 
 def test_a_study_in_use_is_refused(home: Path) -> None:

@@ -1,6 +1,7 @@
 """A bundle is complete, holds no code, and is refused where it does not fit."""
 
 import json
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,27 @@ def edit(folder: Path, **changes: Any) -> None:
     """Change keys of a bundle's header."""
     path = folder / "bundle.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_bundle_is_on_the_disk_when_its_training_is_done(
+    trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut too: its trial's checkpoints go as soon as it is there."""
+    checkpoint, folder = trained
+    synced: list[int] = []
+
+    def note(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", note)
+    again = bundle_from_checkpoint(
+        folder.with_name("again"), checkpoint, toy_config(), toy_data(), {}
+    )
+    files = [again / "bundle.json", again / "weights.safetensors"]
+    for path in (*files, again, again.parent):
+        assert path.stat().st_ino in synced
+    add_metrics(again, {"test_mae": 1.0})
+    assert files[0].stat().st_ino in synced
 
 
 def test_a_bundle_predicts_what_the_checkpoint_predicts(
