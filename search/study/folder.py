@@ -123,7 +123,8 @@ def find_study(name: str, directory: Path = DEFAULT_DIRECTORY) -> StudyFolder:
     for path in (directory / name, Path(name)):
         if StudyFolder(path).exists:
             return StudyFolder(path.resolve())
-    found = sorted(p.parent.name for p in directory.glob("*/journal.jsonl"))
+    journals = directory.glob("*/journal.jsonl")
+    found = sorted(p.parent.name for p in journals if StudyFolder(p.parent).exists)
     hint = nearest(name, found) if found else "there is none here yet"
     raise ConfigError(
         f"{directory / name}: there is no study called {name!r} in {directory}; {hint} "

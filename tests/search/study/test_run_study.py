@@ -188,7 +188,7 @@ def test_what_only_a_study_file_can_say_is_refused_with_a_name(
     """Going on without it would spend the budget on what nobody asked for."""
     folder = home / "studies" / "under-way"
     folder.mkdir(parents=True)
-    (folder / "journal.jsonl").touch()
+    (folder / "journal.jsonl").write_text("the first event\n")
     with pytest.raises(ConfigError, match=r"--(edit|name) needs the study file .*yaml"):
         run_study("under-way", options(home, resume=True, **change))
     shutil.rmtree(folder)
