@@ -42,6 +42,7 @@ from experiments.benchmarks.winner_noise.tables import (
 )
 from experiments.record import git, processor, write_json
 
+_SEARCHERS = ("gaussian", "hyperopt", "random")
 _BLOCK = 10
 """Seeds that one table is searched with before the next table is loaded."""
 
@@ -139,7 +140,7 @@ def _options() -> argparse.Namespace:
     default = Path(__file__).parent / "results"
     parser.add_argument("--out", type=Path, default=default, help="the report's folder")
     parser.add_argument("--seeds", type=int, default=20, help="studies per table")
-    parser.add_argument("--searchers", nargs="+", default=["hyperopt", "random"])
+    parser.add_argument("--searchers", nargs="+", default=list(_SEARCHERS))
     parser.add_argument("--tables", nargs="+", choices=task_names())
     parser.add_argument(
         "--report-only", action="store_true", help="search nothing, write the report"
