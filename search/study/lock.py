@@ -130,15 +130,13 @@ def _acquire(path: Path) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             held = _try_lock(descriptor, path)
-            current = held and _is_still(descriptor, path)
         except BaseException:
             os.close(descriptor)
             raise
-        if current:
+        if held:
             return descriptor
         os.close(descriptor)
-        if not held:
-            _remove_if_stale(path)
+        _remove_if_stale(path)
 
 
 def _try_lock(descriptor: int, path: Path) -> bool:
@@ -149,14 +147,6 @@ def _try_lock(descriptor: int, path: Path) -> bool:
     except OSError as error:
         raise _no_locks(path, error) from error
     return True
-
-
-def _is_still(descriptor: int, path: Path) -> bool:
-    """Return whether `path` is the locked file and not a newer one of its name."""
-    try:
-        return os.fstat(descriptor).st_ino == path.stat().st_ino
-    except FileNotFoundError:
-        return False
 
 
 def _remove_if_stale(path: Path) -> None:
