@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -84,20 +84,25 @@ class StudyMirror:
     def push(self, view: RunView, parent: str | None = None) -> str:
         """Bring the run of `view` up to date and return its id in MLflow.
 
+        Args:
+            view: what the run should hold.
+            parent: id of the run that it belongs below; None for the study's own.
+
         Raises:
             InfrastructureError: if MLflow does not take it; try again later.
         """
         known = self._runs.get(view.key)
+        place = {} if parent is None else {_PARENT_TAG: parent}
         if known is None:
-            known = self._create(view, parent)
-            self._write(known, view)
+            known = self._create(view, place)
+            self._write(known, view, place)
             self.written.created += 1
         elif known.run.deleted:
             self._store.restore_run(known.run.run_id)
             known.run = replace(known.run, deleted=False)
-            self._write(known, view)
+            self._write(known, view, place)
             self.written.restored += 1
-        elif known.digest != view.digest and self._write(known, view):
+        elif not _is_complete(known, view, place) and self._write(known, view, place):
             self.written.updated += 1
         else:
             self.written.unchanged += 1
@@ -111,15 +116,13 @@ class StudyMirror:
         """
         return self._runs[key].run
 
-    def _create(self, view: RunView, parent: str | None) -> _Mirrored:
-        tags = {STUDY_TAG: self._study, KEY_TAG: view.key}
-        if parent is not None:
-            tags[_PARENT_TAG] = parent
+    def _create(self, view: RunView, place: Mapping[str, str]) -> _Mirrored:
+        tags = {STUDY_TAG: self._study, KEY_TAG: view.key, **place}
         run = self._store.create_run(self._experiment, view.name, view.start_ms, tags)
         self._runs[view.key] = self._recovered(run)
         return self._runs[view.key]
 
-    def _write(self, known: _Mirrored, view: RunView) -> bool:
+    def _write(self, known: _Mirrored, view: RunView, place: Mapping[str, str]) -> bool:
         """Write what MLflow lacks of `view`; return whether it lacked anything."""
         run, store = self._without_former_tags(known.run, view), self._store
         renamed = run is not known.run
@@ -133,7 +136,7 @@ class StudyMirror:
         if view.status != "RUNNING":
             missing += corrections(known.points | set(missing), view.points)
         params = {k: v for k, v in view.params.items() if k not in run.params}
-        wanted = {**view.tags, _DIGEST_TAG: view.digest}
+        wanted = {**view.tags, **place, _DIGEST_TAG: view.digest}
         tags = {k: v for k, v in wanted.items() if run.tags.get(k) != v}
         if missing or params or tags:
             store.log(run.run_id, missing, params, tags)
@@ -196,6 +199,15 @@ class StudyMirror:
             points=None if run.metrics else set(),
             artifacts=json.loads(run.tags.get(_ARTIFACTS_TAG, "{}")),
         )
+
+
+def _is_complete(known: _Mirrored, view: RunView, place: Mapping[str, str]) -> bool:
+    """Return whether a run says that it was written whole, and is where it belongs.
+
+    The place is no part of the view, which is the journal's: a parent run that is gone
+    for good is made anew under an id that MLflow chooses.
+    """
+    return known.digest == view.digest and place.items() <= known.run.tags.items()
 
 
 def expected_files(artifact: Artifact) -> dict[str, int]:

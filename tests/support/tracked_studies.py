@@ -1,6 +1,7 @@
 """Journals made by hand, and empty MLflow stores, for tests of the tracking."""
 
 import shutil
+import sqlite3
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -33,6 +34,14 @@ CONFIGURATION: dict[str, Any] = {
     "model.pooling": "mean",
     "optimizer.learning_rate": 8.125971481941902e-4,
 }
+
+_PURGES = (
+    "DELETE FROM metrics WHERE run_uuid = ?",
+    "DELETE FROM latest_metrics WHERE run_uuid = ?",
+    "DELETE FROM params WHERE run_uuid = ?",
+    "DELETE FROM tags WHERE run_uuid = ?",
+    "DELETE FROM runs WHERE run_uuid = ?",
+)
 
 
 @dataclass
@@ -193,6 +202,13 @@ def empty_store(studies: Path) -> str:
     studies.mkdir(parents=True, exist_ok=True)
     shutil.copy(_template(), studies / "mlflow.db")
     return f"sqlite:///{studies / 'mlflow.db'}"
+
+
+def purge_run(uri: str, run_id: str) -> None:
+    """Take a run out of a SQLite store for good, as `mlflow gc` does."""
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
+        for statement in _PURGES:
+            database.execute(statement, (run_id,))
 
 
 @lru_cache

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from support.readme_keys import check_keys
-from support.tracked_studies import ToyStudy, empty_store
+from support.tracked_studies import ToyStudy, empty_store, purge_run
 
 from search.cli.main import main
 from search.journal.events import SessionStarted
@@ -110,6 +110,40 @@ def test_a_deleted_experiment_comes_back(study: ToyStudy) -> None:
     client(study).delete_experiment(found.experiment_id)
     assert sync(study).created == 0
     assert content(study) == before
+
+
+def parents(study: ToyStudy) -> set[str | None]:
+    """Return the ids that the children name as their parent."""
+    children = (run for key, run in runs(study).items() if key != "study")
+    return {run.data.tags.get("mlflow.parentRunId") for run in children}
+
+
+def test_trials_and_models_follow_the_parent_run_that_replaces_a_purged_one(
+    study: ToyStudy,
+) -> None:
+    study.promote("salts")
+    sync(study)
+    before, gone = content(study), runs(study)["study"].info.run_id
+    purge_run(store_uri(study), gone)
+    written = sync(study)
+    assert (written.created, written.updated, written.unchanged) == (1, 4, 0)
+    assert parents(study) == {runs(study)["study"].info.run_id}
+    assert content(study) == before
+    assert sync(study) == Written(unchanged=5)
+
+
+@pytest.mark.parametrize("to", [None, "somebody else"])
+def test_a_child_that_was_moved_comes_back_below_its_study(
+    study: ToyStudy, to: str | None
+) -> None:
+    sync(study)
+    expected, child = parents(study), runs(study)["trial-00001"].info.run_id
+    if to is None:
+        client(study).delete_tag(child, "mlflow.parentRunId")
+    else:
+        client(study).set_tag(child, "mlflow.parentRunId", to)
+    assert nothing_but(sync(study), unchanged=3, updated=1)
+    assert parents(study) == expected
 
 
 def lose_metrics(study: ToyStudy) -> None:

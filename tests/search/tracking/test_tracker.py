@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support.tracked_studies import CONFIGURATION, ToyStudy, empty_store
+from support.tracked_studies import CONFIGURATION, ToyStudy, empty_store, purge_run
 
 from search.journal.events import SegmentFinished, TrialFinished
 from search.journal.records import objective_at
@@ -433,6 +433,21 @@ def test_a_run_that_vanished_from_mlflow_is_made_again(
     run = runs(uri)["trial-00000"]
     history = client.get_metric_history(run.info.run_id, "val_mae")
     assert [p.step for p in history] == [1, 2]
+
+
+def test_trials_that_were_shown_before_follow_a_parent_run_made_anew(
+    study: ToyStudy, tracker: MlflowTracker, uri: str
+) -> None:
+    study.complete(0)
+    tracker.sync(study.state)
+    purge_run(uri, runs(uri)["study"].info.run_id)
+    study.complete(1)
+    tracker.sync(study.state)
+    assert tracker.dirty
+    tracker.sync(study.state, now=True)
+    found = runs(uri)
+    parent = found.pop("study").info.run_id
+    assert {run.data.tags["mlflow.parentRunId"] for run in found.values()} == {parent}
 
 
 def test_a_study_without_a_trial_needs_no_mlflow(
