@@ -23,7 +23,7 @@ from search.engine.schedulers import (
     NewTrial,
     continue_interrupted,
 )
-from search.engine.searchers import next_proposal
+from search.engine.searchers import is_exhausted, next_proposal
 from search.engine.segment import Answer, EndReason, Segment
 from search.journal import (
     OBJECTIVE,
@@ -129,9 +129,19 @@ class Conductor:
         scheduler, budget = self._engine.scheduler, self._rules.budget
         if epochs_are_up(budget, self._state):
             return continue_interrupted(self._state.trials, scheduler.rungs[0])
-        hopeless = is_hopeless(self._state, self._n_before)
-        may = may_create(budget, self._state) and not hopeless
+        may = may_create(budget, self._state) and not (
+            is_hopeless(self._state, self._n_before) or self._is_exhausted
+        )
         return scheduler.next_segment(self._state.trials, may_create=may)
+
+    @property
+    def _inside(self) -> list[TrialRecord]:
+        """The trials but those outside, which have the parameters of another space."""
+        return [t for t in self._state.trials if t.outcome is not Outcome.OUTSIDE]
+
+    @property
+    def _is_exhausted(self) -> bool:
+        return is_exhausted(self._engine.space, self._inside)
 
     @property
     def is_out_of_time(self) -> bool:
@@ -140,12 +150,17 @@ class Conductor:
 
     @property
     def end_reason(self) -> EndReason:
-        """Which budget is used up, when there is nothing to start any more."""
+        """What is used up, when there is nothing to start any more."""
         budget, state = self._rules.budget, self._state
-        used_up = EndReason.EPOCHS if epochs_are_up(budget, state) else EndReason.TRIALS
-        if used_up is EndReason.TRIALS and may_create(budget, state):
-            used_up = EndReason.FAILURES
-        return time_is_up(budget, state, self._elapsed) or used_up
+        out_of_time = time_is_up(budget, state, self._elapsed)
+        if out_of_time is not None:
+            return out_of_time
+        if epochs_are_up(budget, state):
+            return EndReason.EPOCHS
+        if not may_create(budget, state):
+            return EndReason.TRIALS
+        hopeless = is_hopeless(state, self._n_before)
+        return EndReason.FAILURES if hopeless else EndReason.EXHAUSTED
 
     def epoch_done(
         self, segment: Segment, epoch: int, metrics: Metrics, checkpoint: str | None
@@ -230,8 +245,7 @@ class Conductor:
         proposal = next_proposal(
             self._engine.searcher,
             self._engine.space,
-            # Those outside have the parameters of another space.
-            [t for t in self._state.trials if t.outcome is not Outcome.OUTSIDE],
+            self._inside,
             trial=number,
             seed=self._rules.seed,
             earlier=self._engine.earlier,

@@ -49,6 +49,8 @@ class EndReason(Enum):
     """Every trial of the budget has its outcome, or waits at a rung."""
     EPOCHS = "epochs"
     """Those of the budget are used up; every trial waits at a rung or has ended."""
+    EXHAUSTED = "exhausted"
+    """Every configuration of the space has a trial; otherwise as `trials`."""
     FAILURES = "failures"
     """The first trials all failed before their first epoch: so would the others."""
     WALL_CLOCK = "wall_clock"

@@ -32,8 +32,8 @@ from search.journal.trials import TRIAL_EVENTS, TrialDetails, TrialEvent, apply
 from search.trial.outcome import Outcome
 from sitenet_core.errors import InfrastructureError
 
-_USED_UP = frozenset({"trials", "epochs"})
-"""Ends of a search after which a larger budget is the only way on."""
+_USED_UP = frozenset({"trials", "epochs", "exhausted"})
+"""Ends of a search after which a larger budget, or space, is the only way on."""
 Promotion = (
     PromotionReruns
     | PromotionRerun

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 from search.space.conditions import evaluation_order
 from search.space.constraints import Constraint, parse_constraint
 from search.space.density import Floats
+from search.space.enumeration import every_configuration
 from search.space.parameters import Parameter
 from search.space.values import DeclaredValue, FlatConfiguration, Value
 from sitenet_core.config import (
@@ -69,6 +70,11 @@ class Space(StrictModel):
                 for name, parameter in self.parameters.items()
             }
         )
+
+    @cached_property
+    def every_configuration(self) -> tuple[dict[str, Value], ...] | None:
+        """Every allowed configuration; None if there is no end of them, or too many."""
+        return every_configuration(self)
 
     @cached_property
     def digest(self) -> str:

@@ -14,6 +14,14 @@ FlatConfiguration = Mapping[str, Value]
 of the space. A conditional parameter that is inactive is present with value None."""
 
 
+def identity(flat: FlatConfiguration) -> frozenset[tuple[str, bool, Value]]:
+    """Return what configurations with the very same values share, and no others.
+
+    As everywhere, 1 and 1.0 are the same, 1 and true are not.
+    """
+    return frozenset((name, isinstance(v, bool), v) for name, v in flat.items())
+
+
 def single_value(value: object) -> object:
     """Return `value`, or say in one sentence what pydantic says once per type."""
     if not isinstance(value, Value):

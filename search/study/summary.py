@@ -113,6 +113,11 @@ class StudySummary:
         )
         used = f"{_size(self.disk.total)}, checkpoints {_size(self.disk.checkpoints)}"
         lines.append(f"folder: {self.folder} ({used})")
+        if self.state.search_ended == EndReason.EXHAUSTED.value:
+            lines.append(
+                "every configuration of the space has a trial, so that no more begin; "
+                "the study goes on with a larger space and --edit"
+            )
         if self.promotion_is_unfinished:
             name = self.state.name
             lines.append(f"its promotion did not end; `sitenet promote {name}` goes on")

@@ -8,6 +8,7 @@ from search.engine.searchers.protocol import (
     Observation,
     Searcher,
 )
+from search.engine.searchers.untried import is_exhausted
 
 __all__ = [
     "NO_EARLIER",
@@ -16,6 +17,7 @@ __all__ = [
     "Observation",
     "Proposal",
     "Searcher",
+    "is_exhausted",
     "make_searcher",
     "next_proposal",
 ]

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from search.engine.searchers.duplicates import Neighbourhood
 from search.engine.searchers.protocol import NO_EARLIER, Earlier, Searcher, generator
+from search.engine.searchers.untried import untried
 from search.journal.records import Source, TrialRecord
 from search.space.conditions import same
 from search.space.space import Space
 from search.space.values import FlatConfiguration, Value
 
 MAX_REPLACEMENTS = 50
-"""Random replacements tried for a duplicate; a space with fewer configurations than
-trials has to repeat itself in the end."""
+"""Random replacements tried for a duplicate, before what is left is listed."""
 
 _REPLACEMENT_STREAM = 1
 
@@ -41,7 +41,9 @@ def next_proposal(  # noqa: PLR0913 - six, all of them the contract's
     configurations of the earlier studies' portfolio that no trial has yet. After that
     the searcher proposes. What any trial has, running and failed ones included, or
     nearly has (see `duplicates`), is not proposed again, and what the space's
-    constraints rule out never is: a random configuration takes its place.
+    constraints rule out never is: a random configuration takes its place, or one drawn
+    from a list of what is left, where the space has one. A space of which nothing is
+    left repeats itself: whoever creates trials asks `is_exhausted` first.
     """
     configurations = [record.configuration for record in history]
     for values in space.known_good:
@@ -55,11 +57,20 @@ def next_proposal(  # noqa: PLR0913 - six, all of them the contract's
     proposed = searcher.propose(space, history, trial=trial, seed=seed, earlier=earlier)
     numbers = generator(seed, trial, _REPLACEMENT_STREAM)
     for _ in range(MAX_REPLACEMENTS):
-        tried = Neighbourhood.of(space, proposed).meets(configurations)
-        if not tried and space.allows(proposed):
-            break
+        if _is_new(space, proposed, configurations):
+            return Proposal(proposed, "searcher")
         proposed = space.sample(numbers)
+    if not _is_new(space, proposed, configurations):
+        left = untried(space, history) or [proposed]
+        proposed = dict(left[numbers.integers(len(left))])
     return Proposal(proposed, "searcher")
+
+
+def _is_new(
+    space: Space, flat: FlatConfiguration, tried: Iterable[FlatConfiguration]
+) -> bool:
+    """Return whether `flat` may be proposed."""
+    return not Neighbourhood.of(space, flat).meets(tried) and space.allows(flat)
 
 
 def _is_among(flat: FlatConfiguration, others: Iterable[FlatConfiguration]) -> bool:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from support.conducted_study import Bench, Killed
-from support.simulated_study import square
+from support.simulated_study import square, toy_space
 
 from search.engine.budget import HOPELESS, Spent
 from search.engine.schedulers import Asha, FullTraining
 from search.engine.segment import Answer, EndReason, Segment
 from search.journal import Clock, StudyState
+from search.space import Space
 from search.study.config import BudgetConfig
 from search.study.folder import StudyFolder
 from search.study.limits import study_budget, used_of_budget
@@ -126,6 +127,53 @@ def test_what_comes_first_ends_the_study(tmp_path: Path) -> None:
         rules = {"trials": trials, "epoch_budget": 20}
         state = Bench(tmp_path / name, ASHA, rules=rules).session()
         assert state.ended == ended
+
+
+# Configurations ----------------------------------------------------------------------
+
+
+def few(highest: int) -> Space:
+    """`highest` configurations."""
+    return toy_space(
+        x={"type": "integer", "low": 1, "high": highest},
+        y={"type": "choice", "values": [0.5, 0.6]},
+    ).model_copy(update={"constraints": ("y <= 0.55",)})
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("budget", [{"trials": 30}, {"trials": None}])
+def test_a_study_ends_when_every_configuration_has_a_trial(
+    tmp_path: Path, workers: int, budget: dict[str, int | None]
+) -> None:
+    rules = {**budget, "epoch_budget": 1000, "concurrent": workers}
+    bench = Bench(tmp_path, ASHA, space=few(9), rules=rules)
+    state = bench.session()
+    assert state.ended == "exhausted"
+    assert sorted(t.configuration["x"] for t in state.trials) == list(range(1, 10))
+    reached = [max(t.rung_values) for t in state.trials]
+    assert reached.count(9) >= 1, "promotions went on"
+    waiting = [t.number for t in state.trials if t.waiting]
+    assert {state.outcome_of(n) for n in waiting} == {Outcome.STOPPED}
+    assert bench.session().trials == state.trials, "nothing is left to go on with"
+
+
+def test_a_larger_space_goes_on_after_an_exhausted_one(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, ASHA, space=few(3), rules={"trials": 5})
+    assert bench.session().ended == "exhausted"
+    bench.space = few(6)
+    state = bench.session()
+    assert state.ended == "trials"
+    assert len({t.configuration["x"] for t in state.trials}) == 5
+
+
+def test_a_space_whose_every_configuration_failed_ends_the_study_as_exhausted(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, ASHA, space=few(3), rules={"trials": 5})
+    plan = {str(number): BROKEN for number in range(5)}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    state = bench.session()
+    assert (len(state.trials), state.ended) == (3, "exhausted")
 
 
 # Trials ------------------------------------------------------------------------------
@@ -256,6 +304,7 @@ def test_the_state_of_a_waiting_trial_is_open_until_the_budget_is_used_up(
         (EndReason.WALL_CLOCK, None),
         (EndReason.EPOCHS, Outcome.STOPPED),
         (EndReason.TRIALS, Outcome.STOPPED),
+        (EndReason.EXHAUSTED, Outcome.STOPPED),
     ):
         desk.conductor.end(reason)
         state = StudyFolder(tmp_path).state()

@@ -27,6 +27,7 @@ from search.space.parameters import (
 )
 from search.space.parsing import SpaceHeader
 from search.space.prior import Prior
+from search.space.values import identity
 from sitenet_core.errors import ConfigError
 
 UNITS = st.floats(0, 1, exclude_max=True)
@@ -372,6 +373,26 @@ def test_the_report_counts_and_shows(small: Space) -> None:
 def test_nested_conditions_are_counted_once() -> None:
     # a off: 1; a on: b in {0, 1}: 2; b in {2, 3}: 2 x 9
     assert check_report(NESTED).n_discrete_combinations == 1 + 2 + 18
+
+
+def test_every_configuration_is_listed_once_without_what_is_forbidden() -> None:
+    listed = NESTED.every_configuration
+    assert listed is not None
+    assert len({identity(flat) for flat in listed}) == len(listed) == 1 + 2 + 18
+    assert all(NESTED.faults(flat) == {} for flat in listed)
+    limited = NESTED.model_copy(update={"constraints": ("b + c <= 4.5",)})
+    below = limited.every_configuration
+    assert below is not None
+    assert len(below) == 1 + 2 + 2 + 1
+    assert all(limited.allows(flat) for flat in below)
+
+
+def test_a_space_is_listed_up_to_ten_thousand_configurations() -> None:
+    axis = {"type": "integer", "low": 1, "high": 100}
+    assert len(toy_space(a=axis, b=axis).every_configuration or ()) == 10_000
+    assert toy_space(a=axis, b={**axis, "high": 101}).every_configuration is None
+    assert toy_space(a={**axis, "high": 2**53}).every_configuration is None
+    assert load_space("sitenet/table1_2023").every_configuration is None
 
 
 def test_a_continuous_decider_makes_combinations_countless() -> None:

@@ -59,6 +59,16 @@ def test_trials_at_a_rung_count_as_stopped_once_the_budget_is_used_up(
     assert outcomes.count("stopped") == 8
 
 
+def test_status_says_in_words_that_no_configuration_is_left(tmp_path: Path) -> None:
+    told = summary(tmp_path)
+    words = "every configuration of the space has a trial"
+    assert not any(line.startswith(words) for line in told.lines())
+    exhausted = replace(told, state=replace(told.state, search_ended="exhausted"))
+    (line,) = [line for line in exhausted.lines() if line.startswith(words)]
+    assert "--edit" in line
+    assert exhausted.as_dict()["ended"] == "exhausted"
+
+
 def test_status_says_how_much_of_the_disk_a_study_takes(tmp_path: Path) -> None:
     told = summary(tmp_path)
     (tmp_path / "trials/00000/attempt-1/checkpoints/last.ckpt").write_bytes(b"0" * 2000)
