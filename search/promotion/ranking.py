@@ -2,10 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from search.journal import TrialRecord
 from search.journal.events import PromotionCandidate
+from search.space.values import identity
 from search.trial.outcome import Outcome
 from sitenet_core.errors import NoTrialSucceededError
 
@@ -17,25 +18,33 @@ def ranked(trials: Iterable[TrialRecord]) -> list[PromotionCandidate]:
     the first, completed ones above all; trials are compared at the deepest rung of
     each. So those that wait at the rungs below are there to be trained again, if few
     reached the last one. Failed trials do not count, whatever rungs they reached. Of
-    equal trials the earlier one comes first.
+    equal trials the earlier one comes first. Of trials with one configuration only the
+    best counts: the others would be trained again in place of a runner-up.
 
     Raises:
         NoTrialSucceededError: if no trial has a value to be compared by.
     """
     records = list(trials)
-    reached = [t for t in records if t.rung_values and not _failed(t)]
-    if not reached:
+    best = _best_of_each(records)
+    if not best:
         raise NoTrialSucceededError(_nothing(records))
-    return [_candidate(t) for t in sorted(reached, key=_place)]
+    return [_candidate(t) for t in best]
 
 
 def values_at(trials: Iterable[TrialRecord], epoch: int) -> list[float]:
-    """Return the values of all trials that did not fail and reached a rung."""
+    """Return the values at a rung of all that are ranked and reached it."""
     return [
-        t.rung_values[epoch]
-        for t in trials
-        if epoch in t.rung_values and not _failed(t)
+        t.rung_values[epoch] for t in _best_of_each(trials) if epoch in t.rung_values
     ]
+
+
+def _best_of_each(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the best trial of each configuration, the best of all first."""
+    reached = [t for t in trials if t.rung_values and not _failed(t)]
+    best: dict[Hashable, TrialRecord] = {}
+    for trial in sorted(reached, key=_place):
+        best.setdefault(identity(trial.configuration), trial)
+    return list(best.values())
 
 
 def _candidate(trial: TrialRecord) -> PromotionCandidate:

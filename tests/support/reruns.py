@@ -10,7 +10,8 @@ from search.trial.outcome import Outcome
 def trial(
     number: int, rungs: dict[int, float], outcome: Outcome | None = Outcome.COMPLETED
 ) -> TrialRecord:
-    return TrialRecord(number, {}, outcome=outcome, rung_values=rungs)
+    flat = {"x": number}
+    return TrialRecord(number, flat, outcome=outcome, rung_values=rungs)
 
 
 def rerun_state(

@@ -76,7 +76,25 @@ def test_trials_are_ranked_rung_by_rung_from_the_deepest() -> None:
         (6, 0.6),
         (3, 0.1),
     ]
-    assert values_at(trials, 3) == [0.7, 0.8, 0.2, 0.1, 0.9]
+    assert sorted(values_at(trials, 3)) == [0.1, 0.2, 0.7, 0.8, 0.9]
+
+
+def test_of_equal_configurations_only_the_best_is_ranked_and_compared() -> None:
+    trials = [
+        trial(0, {3: 0.9, 9: 0.40}),
+        trial(1, {3: 0.7, 9: 0.30}),
+        replace(trial(2, {3: 0.6, 9: 0.29}), configuration={"x": 1.0}),
+        replace(trial(3, {3: 0.1}, None), configuration={"x": 1}),
+        replace(trial(4, {3: 0.8}, None), configuration={"x": True}),
+    ]
+    assert [c.trial for c in ranked(trials)] == [2, 0, 4], "true is not 1"
+    assert sorted(values_at(trials, 3)) == [0.6, 0.8, 0.9]
+
+
+def test_a_copy_of_the_best_trial_does_not_keep_the_runner_up_from_a_rerun() -> None:
+    first, second, third = (trial(n, {9: 0.1 * (n + 1)}) for n in range(3))
+    copy = replace(first, number=3)
+    assert [c.trial for c in ranked([first, second, third, copy])[:2]] == [0, 1]
 
 
 @pytest.mark.parametrize("budget", [(10, 30), (40, 52), (40, 100), (60, 100)], ids=str)
