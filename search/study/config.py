@@ -102,7 +102,8 @@ class AlgorithmConfig(StrictModel):
     """With one trial at a time, the seed and the data decide every proposal."""
     startup_trials: int | None = Field(default=None, ge=1)
     """Trials spread over the space before the model of the searcher is used; null is
-    the searcher's own number (gaussian 10, hyperopt and optuna 20)."""
+    the searcher's own number (gaussian 10, hyperopt and optuna 20). Not for `random`,
+    which has no model."""
 
 
 class BudgetConfig(StrictModel):

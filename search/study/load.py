@@ -74,6 +74,7 @@ def load_study(path: Path) -> Study:
     _check_configuration(document, space, config.configuration)
     study = _with_first_rung(Study(config, space, path))
     problems = [
+        *_algorithm_problems(config),
         *_promotion_problems(space, config),
         *fidelity_problems(config, space, study.base),
         *_budget_problems(study),
@@ -112,6 +113,18 @@ def _check_configuration(
     problems = _rung_problems(document, _base(space, changes).training.epochs)
     if problems:
         raise document.error(problems)
+
+
+def _algorithm_problems(config: StudyConfig) -> list[Problem]:
+    """Return what the searcher would not heed."""
+    algorithm = config.algorithm
+    if algorithm.searcher != "random" or algorithm.startup_trials is None:
+        return []
+    message = (
+        "says nothing where the searcher is random, which has no model to begin after "
+        "them; leave it out"
+    )
+    return [Problem(("algorithm", "startup_trials"), message)]
 
 
 def _promotion_problems(space: Space, config: StudyConfig) -> list[Problem]:

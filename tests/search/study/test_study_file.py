@@ -88,6 +88,10 @@ def test_a_resolved_file_is_a_study_file_itself(tmp_path: Path, epochs: int) -> 
             r"study.yaml:\d+:3: algorithm.searcher: .*'grid'",
         ),
         (
+            {"algorithm": {"searcher": "random", "startup_trials": 4}},
+            r"study.yaml:\d+:3: algorithm.startup_trials: says nothing where .*random",
+        ),
+        (
             {"configuration": {"training": {"epoch": 3}}},
             r"study.yaml:\d+:\d+: configuration.training.epoch: unknown key; .*epochs",
         ),
