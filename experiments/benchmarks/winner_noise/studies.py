@@ -54,7 +54,7 @@ class Search:
     def records(self, table: Table) -> tuple[TrialRecord, ...]:
         """Return the trials as a journal tells them, completed after one epoch."""
         return tuple(
-            _record(number, {}, float(table.errors[row, self.search_seed]))
+            _record(number, {"row": row}, float(table.errors[row, self.search_seed]))
             for number, row in enumerate(self.rows)
         )
 
