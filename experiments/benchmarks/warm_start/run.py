@@ -87,8 +87,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder of the cache")
     default = Path(__file__).parent / "results"
     parser.add_argument("--out", type=Path, default=default, help="the report's folder")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--trainings", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--trainings", type=int, default=50)
     parser.add_argument(
         "--earlier-trainings", type=int, default=50, help="of each earlier search"
     )
