@@ -315,7 +315,7 @@ class PromotionTested(Event):
 
 
 class PromotionRegistered(Event):
-    """The promoted model is in the registry."""
+    """The promoted model is in the registry; the last one says under which number."""
 
     event: ClassVar[str] = "promotion_registered"
     name: str

@@ -142,8 +142,11 @@ class StudyState:
             state = self._after_study_event(event, entry)
         if not self.session_open or entry.session not in self.search_seconds:
             return state
-        seconds = {**state.search_seconds, entry.session: entry.elapsed}
-        return replace(state, search_seconds=seconds)
+        # What was written after a kill, outside of any session, has a clock of its own.
+        last = max(entry.elapsed, state.search_seconds[entry.session])
+        return replace(
+            state, search_seconds={**state.search_seconds, entry.session: last}
+        )
 
     def without_driver(self) -> "StudyState":
         """Return the state for when the driver of an open session is known to be dead.

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from search.journal import StudyState
+from search.journal import Journal, StudyState
 from search.study.edit import finish_edit
 from search.study.folder import StudyFolder
 from search.study.lock import study_lock
@@ -21,7 +21,9 @@ class SyncReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the document of `--json`."""
-        return {"name": self.name, "store": self.store, **asdict(self.written)}
+        written = asdict(self.written)
+        del written["renumbered"]  # `repairs` says it in words
+        return {"name": self.name, "store": self.store, **written}
 
     def lines(self) -> list[str]:
         """Return what a person wants to know, line by line."""
@@ -43,7 +45,8 @@ def sync_study(folder: StudyFolder) -> SyncReport:
 
     It writes what is missing and nothing else, whatever was lost or deleted there, into
     an empty store too. The study's lock is held meanwhile: MLflow has one writer, and
-    the driver of a study that runs keeps MLflow up to date itself.
+    the driver of a study that runs keeps MLflow up to date itself. A registered model
+    that had to be registered again is journalled with the number that it has now.
 
     Raises:
         StudyInUseError: if a driver runs the study.
@@ -56,5 +59,11 @@ def sync_study(folder: StudyFolder) -> SyncReport:
         finish_edit(folder)
         # Nobody else holds the lock, so an open session is one whose driver was killed.
         state: StudyState = folder.state().without_driver()
-        written = MlflowTracker(uri, folder.path).rebuild(state)
+        tracker = MlflowTracker(uri, folder.path)
+        written = tracker.rebuild(state)
+        if written.renumbered:
+            journal = Journal.open(folder.journal)
+            for event in written.renumbered:
+                state = state.after(journal.append(event))
+            tracker.rebuild(state)
     return SyncReport(state.name, displayed(uri), written)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from search.journal.events import PromotionRegistered
 from search.tracking.points import Point, corrections
 from search.tracking.store import LoggedRun, MlflowStore
 from search.tracking.views import FORMER_TAGS, Artifact, RunView
@@ -37,6 +38,8 @@ class Written:
     """Versions of registered models that were made, or lacked something."""
     repairs: list[str] = field(default_factory=list)
     """What was put right of registered models, in words."""
+    renumbered: list[PromotionRegistered] = field(default_factory=list)
+    """Registered models whose version has another number than the journal says."""
 
 
 @dataclass

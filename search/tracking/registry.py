@@ -77,28 +77,48 @@ def register_bundle(
     return RegisteredModel(registration.name, number, registration.alias)
 
 
+@dataclass(frozen=True)
+class Restored:
+    """What became of a version that was to be in the registry."""
+
+    number: str
+    """MLflow numbers the versions of a model that was deleted from 1 again."""
+    done: list[str]
+    """What was put right, in words; nothing where the store lacked nothing."""
+
+
 def restore_version(
-    store: MlflowStore, run: LoggedRun, bundle: Path, registration: Registration
-) -> list[str]:
+    store: MlflowStore,
+    run: LoggedRun,
+    bundle: Path,
+    registration: Registration,
+    recorded: str,
+) -> Restored:
     """Register `bundle` again if the store lost its version, or put its files back.
 
     The alias is set only where no version has it: a later study may have taken it.
 
-    Returns:
-        What was put right, in words; nothing where the store lacked nothing.
+    Args:
+        store: that the run lies in.
+        run: of the long training.
+        bundle: that was registered.
+        registration: what was registered.
+        recorded: number of the version, as it was when it was registered.
 
     Raises:
         InfrastructureError: if MLflow does not take the model.
     """
     name, alias = registration.name, registration.alias
     files = ModelFolder(store, run, bundle, registration.loader_module)
-    known = _registered_version(files, name)
+    known = _registered_version(files, name, recorded)
+    number = _new_version(files, registration) if known is None else known.number
+    was = "" if number == recorded else f" (was version {recorded})"
     if known is None:
-        number = _new_version(files, registration)
-        done = [f"model {name}: registered as version {number}, since there was none"]
+        text = f"registered as version {number}{was}, since there was none"
+        done = [f"model {name}: {text}"]
     else:
-        number = known.number
-        done = [
+        done = [f"model {name}: is version {number}{was}"] if was else []
+        done += [
             f"model {name} version {number}: put back {text}"
             for text in _put_back(files, name, known)
         ]
@@ -107,7 +127,7 @@ def restore_version(
     if alias not in aliases:
         _set_alias(store, registration, number)
         done.append(f"model {name} version {number}: is {alias} again")
-    return done
+    return Restored(number, done)
 
 
 @dataclass(frozen=True)
@@ -136,16 +156,27 @@ def _set_alias(store: MlflowStore, registration: Registration, number: str) -> N
         )
 
 
-def _registered_version(files: ModelFolder, name: str) -> _Known | None:
-    """Return the version made of this bundle from this run; None if there is none."""
+def _registered_version(
+    files: ModelFolder, name: str, recorded: str | None = None
+) -> _Known | None:
+    """Return the version made of this bundle from this run; None if there is none.
+
+    Somebody may have copied it; of several the one that has the `recorded` number is
+    meant, else the first.
+    """
     digest = content_digest(files.bundle)
     with files.store.guarded(f"versions of {name!r} cannot be listed"):
         versions = files.store.client.search_model_versions(f"name = '{name}'")
-    for found in versions:
-        same_run = found.run_id == files.run.run_id
-        if same_run and found.tags.get(_DIGEST_TAG) == digest:
-            return _Known(str(found.version), recorded_files(found.tags))
-    return None
+    run_id = files.run.run_id
+    same = {
+        str(found.version): found
+        for found in versions
+        if found.run_id == run_id and found.tags.get(_DIGEST_TAG) == digest
+    }
+    if not same:
+        return None
+    number = recorded if recorded in same else min(same, key=int)
+    return _Known(number, recorded_files(same[number].tags))
 
 
 def _new_version(files: ModelFolder, registration: Registration) -> str:

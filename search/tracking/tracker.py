@@ -103,7 +103,8 @@ class MlflowTracker:
         registered model, file by file; an alias that has moved on is left where it is.
 
         Returns:
-            What was written; all of it unchanged where MLflow lacked nothing.
+            What was written; all of it unchanged where MLflow lacked nothing. Whoever
+            journals new numbers of versions calls this once more, for the run's tag.
 
         Raises:
             InfrastructureError: if MLflow does not take it; may simply be repeated.
@@ -126,13 +127,21 @@ class MlflowTracker:
         bundle = next((e.bundle for e in trained if e.model == WINNER), None)
         if bundle is None or not (self._folder / bundle).is_dir():
             return
-        run = mirror.run(promotion_key(WINNER))
-        for event in state.promotion:
-            if isinstance(event, PromotionRegistered):
-                registration = Registration(event.name, event.tags, event.alias)
-                done = restore_version(store, run, self._folder / bundle, registration)
-                mirror.written.models += bool(done)
-                mirror.written.repairs += done
+        run, written = mirror.run(promotion_key(WINNER)), mirror.written
+        registered = (e for e in state.promotion if isinstance(e, PromotionRegistered))
+        for event in {e.name: e for e in registered}.values():
+            found = restore_version(
+                store,
+                run,
+                self._folder / bundle,
+                Registration(event.name, event.tags, event.alias),
+                event.version,
+            )
+            written.models += bool(found.done)
+            written.repairs += found.done
+            if found.number != event.version:
+                now = event.model_copy(update={"version": found.number})
+                written.renumbered.append(now)
 
     def _push(self, state: StudyState) -> None:
         _, mirror = self._opened(state)

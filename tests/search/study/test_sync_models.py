@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,13 @@ from mlflow import MlflowClient
 from support.tracked_studies import ToyStudy, empty_store
 
 from search.cli.main import main
+from search.journal import Clock, Journal
+from search.journal.events import PromotionRegistered, SessionStarted
+from search.promotion.ledger import Ledger
 from search.study import StudyFolder, sync_study
 from search.tracking import Written, fetch_bundle
 from search.tracking.store import MlflowStore
+from sitenet_core.errors import InfrastructureError
 
 
 @pytest.fixture
@@ -57,6 +62,86 @@ def test_a_registered_model_comes_back_and_no_later_champion_is_unseated(
         shutil.rmtree(folder)
     assert sync(study).models == 1
     assert sync(study) == Written(unchanged=3)
+
+
+def second_version(study: ToyStudy) -> MlflowClient:
+    """Return a client of a store in which the study's model is version 2 of two.
+
+    The first is another study's.
+    """
+    other = ToyStudy(study.folder.parent / "other", "other")
+    other.complete(0)
+    other.end()
+    other.promote("salts")
+    sync(other)
+    assert "version 2 (was version 1), since there was none" in sync(study).repairs[0]
+    return client(study)
+
+
+def registered_as(study: ToyStudy) -> tuple[str, str]:
+    """Return the number of the version as `promote` states it, and as its run does."""
+    last = Ledger(study.folder / "journal.jsonl").registered
+    assert last is not None
+    (run,) = client(study).search_runs(
+        [client(study).get_experiment_by_name(study.name).experiment_id],
+        "tags.promotion = 'winner'",
+    )
+    return last.version, run.data.tags["registered_model"].removeprefix(
+        "salts version "
+    )
+
+
+def test_a_model_that_is_registered_again_has_its_new_number_everywhere(
+    study: ToyStudy,
+) -> None:
+    mlflow = second_version(study)
+    assert registered_as(study) == ("2", "2")
+    mlflow.delete_registered_model("salts")
+    written = sync(study)
+    assert written.repairs == [
+        "model salts: registered as version 1 (was version 2), since there was none",
+        "model salts version 1: is champion again",
+    ]
+    assert registered_as(study) == ("1", "1")
+    events = [e for e in study.state.promotion if isinstance(e, PromotionRegistered)]
+    assert {(e.name, e.alias, e.tags["unit"]) for e in events} == {
+        ("salts", "champion", "eV")
+    }
+    assert sync(study) == Written(unchanged=3)
+
+
+def test_a_number_that_a_kill_kept_from_the_journal_is_journalled_by_the_next_sync(
+    study: ToyStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second_version(study).delete_registered_model("salts")
+
+    def full(*_: object) -> None:
+        raise InfrastructureError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "append", full)
+        with pytest.raises(InfrastructureError, match="no space"):
+            sync(study)
+    assert sync(study).repairs == ["model salts: is version 1 (was version 2)"]
+    assert registered_as(study) == ("1", "1")
+
+
+def test_a_copy_of_a_version_is_not_taken_for_it(study: ToyStudy) -> None:
+    sync(study)
+    client(study).copy_model_version("models:/salts/1", "salts")
+    assert sync(study) == Written(unchanged=3)
+
+
+def test_a_number_that_is_journalled_after_a_kill_takes_no_time_of_the_session(
+    study: ToyStudy,
+) -> None:
+    ticks = chain([100.0], repeat(107.0))
+    study.journal.clock = Clock(monotonic=lambda: next(ticks))
+    study.add(SessionStarted(session=3, host="h", pid=1))
+    study.start(1)
+    assert study.state.seconds == 7.0
+    second_version(study)
+    assert study.state.seconds == 7.0
 
 
 def model_folder(study: ToyStudy) -> Path:
