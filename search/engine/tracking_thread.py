@@ -19,7 +19,8 @@ class Tracker(Protocol):
 
         Args:
             state: of the whole study.
-            now: do not put it off, whatever happened a moment ago.
+            now: the last time in a session: do not put it off, whatever happened a
+                moment ago.
         """
         ...
 
@@ -63,8 +64,9 @@ class TrackingThread:
         if self._thread.is_alive():
             _log.warning(
                 "the tracker did not finish within %.0f s; what it lacks is in the "
-                "journal and follows with the next session or `sitenet search sync`",
+                "journal: `sitenet search sync %s` writes it, or the next session does",
                 timeout,
+                state.name,
             )
 
     def _run(self) -> None:

@@ -31,7 +31,7 @@ class MlflowTracker:
     `sync` may be called after every event. It writes what MLflow lacks and remembers
     it; a new tracker finds out from MLflow what is there. If MLflow is away, nothing is
     lost, since nothing is kept here that is not in the journal: it is tried again after
-    RETRY_SECONDS and at the latest by a sync with `now=True`.
+    RETRY_SECONDS and at the latest by a sync with `now=True`, the last of a session.
     """
 
     def __init__(
@@ -66,7 +66,8 @@ class MlflowTracker:
 
         Args:
             state: fold of the whole journal; a study without a trial has no run yet.
-            now: try even if MLflow was found to be away a moment ago.
+            now: the last time in a session: try even if MLflow was found to be away a
+                moment ago, and failing that, say how it catches up.
         """
         if not state.trials or (self._clock() < self._retry_at and not now):
             return
@@ -74,8 +75,15 @@ class MlflowTracker:
             with self._busy:
                 self._push(state)
         except (InfrastructureError, OSError) as error:
-            if not self.dirty:
-                _log.warning("%s (the study goes on; MLflow catches up later)", error)
+            if now:
+                _log.warning(
+                    "%s (MLflow lacks what came last; `sitenet search sync %s` writes "
+                    "it from the journal)",
+                    error,
+                    state.name,
+                )
+            elif not self.dirty:
+                _log.warning("%s (the study goes on; MLflow is tried again)", error)
             self._forget()
         else:
             self.dirty = False

@@ -58,7 +58,9 @@ class Hanging:
         self.last = state
 
 
-def test_a_tracker_that_hangs_delays_nobody(tmp_path: Path) -> None:
+def test_a_tracker_that_hangs_delays_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     state = Bench(tmp_path).session()
     tracker = Hanging()
     thread = TrackingThread(tracker, seconds=0.01)
@@ -66,6 +68,7 @@ def test_a_tracker_that_hangs_delays_nobody(tmp_path: Path) -> None:
     thread.show(state)
     thread.close(state, timeout=0.2)
     assert time.monotonic() - began < 2
+    assert f"`sitenet search sync {state.name}` writes it" in caplog.text
     tracker.released.set()
     thread.close(state)
     assert tracker.last is state

@@ -380,13 +380,19 @@ def test_a_server_that_is_away_is_a_warning_and_no_error(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     study.complete(0)
-    tracker = MlflowTracker(f"http://127.0.0.1:{closed_port()}", study.folder)
+    now = [0.0]
+    tracker = MlflowTracker(
+        f"http://127.0.0.1:{closed_port()}", study.folder, clock=lambda: now[0]
+    )
     with caplog.at_level(logging.WARNING, logger="search.tracking.tracker"):
         tracker.sync(study.state)
+        now[0] += 31
+        tracker.sync(study.state)
+        assert len(caplog.messages) == 1, "one warning, not one per event"
         tracker.sync(study.state, now=True)
-    messages = [r.getMessage() for r in caplog.records if r.name.startswith("search")]
-    assert len(messages) == 1, "one warning, not one per event"
-    assert "the study goes on" in messages[0]
+    first, last = caplog.messages
+    assert "the study goes on; MLflow is tried again" in first
+    assert "`sitenet search sync toy-study` writes it from the journal" in last
     assert tracker.dirty
 
 
