@@ -20,7 +20,7 @@ class Point:
     name: str
     value: float
     step: int
-    """Epoch; for the study itself, number of trials that had ended."""
+    """Epoch; for the study itself, number of trials that had ended for good."""
     time_ms: int
     """Milliseconds since 1970, UTC."""
 

@@ -32,6 +32,7 @@ STUDY_KEY = "study"
 DEFINITION = ("study.yaml", "space.json")
 """Files in a study's folder that define it, artifacts of its run."""
 LONGEST_TAG = 4000
+_STOPPED = f"trials_{Outcome.STOPPED}"
 FORMER_TAGS = {"seed": "algorithm.seed", "micro_batch_halvings": "halvings"}
 """Name that an earlier version gave a tag → its name now."""
 
@@ -76,7 +77,7 @@ def study_view(state: StudyState, folder: Path, tags: Mapping[str, str]) -> RunV
     """Return the parent run of a study with at least one trial.
 
     Its metrics are counted in ended trials: the best value so far, and how many trials
-    ended in which way.
+    ended in which way, in the words of their own runs.
     """
     ended = max(d.ended or d.created for d in state.details.values())
     return RunView(
@@ -203,6 +204,12 @@ def _study_status(state: StudyState) -> Status:
 
 
 def _progress(state: StudyState) -> Iterator[Point]:
+    """Yield the study's metrics, a step being one more trial with an end of its own.
+
+    Trials that wait for a larger budget are `stopped` without one, and count at the
+    last step. So the next step takes back what they counted, if they go on: therefore
+    each has the count of the stopped, and there is a step before the first.
+    """
     ended = [
         (d.ended_at, d.ended, n)
         for n, d in state.details.items()
@@ -210,17 +217,28 @@ def _progress(state: StudyState) -> Iterator[Point]:
     ]
     counts: Counter[str] = Counter()
     best: float | None = None
+    step, time_ms = 0, milliseconds(state.details[0].created)
+    yield Point("trials_ended", 0, 0, time_ms)
+    yield Point(_STOPPED, 0, 0, time_ms)
     for step, (_, time, number) in enumerate(sorted(ended), start=1):
         trial = state.trials[number]
         time_ms = milliseconds(time)
-        outcome = str(trial.outcome)
+        outcome = f"trials_{trial.outcome}"
         counts[outcome] += 1
         if trial.outcome is Outcome.COMPLETED and trial.value is not None:
             best = trial.value if best is None else min(best, trial.value)
         if best is not None:
             yield Point(BEST, best, step, time_ms)
         yield Point("trials_ended", step, step, time_ms)
-        yield Point(f"trials_{outcome}", counts[outcome], step, time_ms)
+        for name in dict.fromkeys((outcome, _STOPPED)):
+            yield Point(name, counts[name], step, time_ms)
+    others = (state.outcome_of(n) for n, d in state.details.items() if d.ended is None)
+    late = Counter(f"trials_{outcome}" for outcome in others if outcome is not None)
+    if late:
+        # After what was counted at this step before.
+        yield Point("trials_ended", step + late.total(), step, time_ms + 1)
+    for name, n in sorted(late.items()):
+        yield Point(name, counts[name] + n, step, time_ms + 1)
 
 
 def _bundle(folder: Path, bundle: str | None) -> tuple[Artifact, ...]:

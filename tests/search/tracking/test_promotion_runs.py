@@ -122,7 +122,12 @@ def test_every_training_has_the_same_metrics_under_the_same_names(
 ) -> None:
     names = {name: set(run.data.metrics) for name, run in synced(study).items()}
     assert names == {
-        "toy-study": {"best_val_mae", "trials_ended", "trials_completed"},
+        "toy-study": {
+            "best_val_mae",
+            "trials_ended",
+            "trials_completed",
+            "trials_stopped",
+        },
         "trial 0": METRICS,
         "trial 1": METRICS,
         "rerun: trial-00000-seed-1": METRICS,
