@@ -16,9 +16,6 @@ from dataclasses import dataclass
 from search.engine.segment import EndReason
 from search.journal import StudyState
 
-HOPELESS = 20
-"""So many trials of a session without a single epoch end a study that has none."""
-
 
 @dataclass(frozen=True)
 class Budget:
@@ -84,24 +81,6 @@ def time_is_up(budget: Budget, state: StudyState, elapsed: float) -> EndReason |
 def may_create(budget: Budget, state: StudyState) -> bool:
     """Return whether one more trial may be created."""
     return budget.trials is None or len(state.trials) < budget.trials
-
-
-def is_hopeless(state: StudyState, before: int) -> bool:
-    """Return whether nothing was ever trained in a good many trials that failed.
-
-    Their cause is the study's and not theirs: data that are gone, a GPU that does not
-    answer, a space whose every configuration is refused. Once it is mended, the next
-    session tries as many again.
-
-    Args:
-        state: of the study.
-        before: trials that were there when the session began.
-    """
-    trials = state.trials
-    return len(trials) - before >= HOPELESS and all(
-        t.outcome is not None and t.outcome.is_failure and not t.epoch_values
-        for t in trials
-    )
 
 
 def epochs_are_up(budget: Budget, state: StudyState) -> bool:

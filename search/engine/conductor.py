@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from search.engine.budget import (
     Spent,
     epochs_are_up,
-    is_hopeless,
     may_create,
     time_is_up,
 )
+from search.engine.hopeless import is_hopeless
 from search.engine.progress import ending_of, given_up, start_of, unclosed_trial
 from search.engine.rules import Engine, Rules
 from search.engine.schedulers import (
@@ -55,7 +55,6 @@ class Conductor:
         self._state = StudyState.of(journal.entries)
         self._monotonic: Callable[[], float] = journal.clock.monotonic
         self._began = self._monotonic()
-        self._n_before = len(self._state.trials)
 
     @property
     def state(self) -> StudyState:
@@ -103,7 +102,6 @@ class Conductor:
             )
         )
         self._began = self._monotonic()
-        self._n_before = len(self._state.trials)
         for record in self._state.trials:
             self._settle(record.number)
 
@@ -125,13 +123,16 @@ class Conductor:
         return Answer.WAIT if self.running else Answer.DONE
 
     def _decision(self) -> Decision:
-        """Return what runs next; a segment that was handed out once always goes on."""
+        """Return what runs next; a segment that was handed out once always goes on.
+
+        Where all is hopeless nothing does: what waits at a rung would fail as well.
+        """
         scheduler, budget = self._engine.scheduler, self._rules.budget
+        if self._is_hopeless:
+            return None
         if epochs_are_up(budget, self._state):
             return continue_interrupted(self._state.trials, scheduler.rungs[0])
-        may = may_create(budget, self._state) and not (
-            is_hopeless(self._state, self._n_before) or self._is_exhausted
-        )
+        may = may_create(budget, self._state) and not self._is_exhausted
         return scheduler.next_segment(self._state.trials, may_create=may)
 
     @property
@@ -155,12 +156,16 @@ class Conductor:
         out_of_time = time_is_up(budget, state, self._elapsed)
         if out_of_time is not None:
             return out_of_time
+        if self._is_hopeless:
+            return EndReason.FAILURES
         if epochs_are_up(budget, state):
             return EndReason.EPOCHS
-        if not may_create(budget, state):
-            return EndReason.TRIALS
-        hopeless = is_hopeless(state, self._n_before)
-        return EndReason.FAILURES if hopeless else EndReason.EXHAUSTED
+        may = may_create(budget, state)
+        return EndReason.EXHAUSTED if may else EndReason.TRIALS
+
+    @property
+    def _is_hopeless(self) -> bool:
+        return is_hopeless(self._state, self._journal.entries)
 
     def epoch_done(
         self, segment: Segment, epoch: int, metrics: Metrics, checkpoint: str | None

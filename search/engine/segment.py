@@ -52,7 +52,8 @@ class EndReason(Enum):
     EXHAUSTED = "exhausted"
     """Every configuration of the space has a trial; otherwise as `trials`."""
     FAILURES = "failures"
-    """The first trials all failed before their first epoch: so would the others."""
+    """Trial after trial failed before its first epoch (see `hopeless`): so would the
+    others. The study can be resumed once the cause is mended."""
     WALL_CLOCK = "wall_clock"
     """The time is used up; trials that were running can go on with a larger budget."""
     GPU_HOURS = "gpu_hours"

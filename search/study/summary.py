@@ -15,7 +15,7 @@ from search.study.folder import StudyFolder
 from search.study.limits import study_budget, used_of_budget
 from search.study.lock import lock_owner
 from search.study.resolve import saved_study
-from sitenet_core.errors import NoTrialSucceededError
+from sitenet_core.errors import InfrastructureError, NoTrialSucceededError
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class StudySummary:
     def interrupted(self) -> bool:
         """Whether a signal ended the last session that searched."""
         return self.state.search_ended == EndReason.INTERRUPTED.value
+
+    @property
+    def ended_by_failures(self) -> bool:
+        """Whether the last session that searched gave up: trials failed in a row."""
+        return self.state.search_ended == EndReason.FAILURES.value
 
     @property
     def driver_was_killed(self) -> bool:
@@ -125,15 +130,23 @@ class StudySummary:
             lines.append("its driver was killed; go on with --resume")
         if self.interrupted:
             lines.append("interrupted in good order; go on with --resume")
+        if self.ended_by_failures:
+            lines.append(self._why_it_gave_up)
         return lines
 
     def require_success(self) -> None:
-        """Raise NoTrialSucceededError, with the reasons, if no trial has a value.
+        """Raise an error if the search failed.
 
         A budget may end before any trial is complete; those that wait at a rung can be
         promoted, or go on.
+
+        Raises:
+            InfrastructureError: if trials failed in a row, after others had a value.
+            NoTrialSucceededError: if no trial has a value; with the reasons.
         """
         if self._furthest is not None:
+            if self.ended_by_failures:
+                raise InfrastructureError(f"{self.folder}: {self._why_it_gave_up}")
             return
         reasons = Counter(t.message for t in self.state.trials if t.message)
         shown = "".join(f"\n  {n} × {text}" for text, n in reasons.most_common(5))
@@ -143,6 +156,18 @@ class StudySummary:
             f"({counts or 'none was started'}); logs and tracebacks lie in "
             f"{self.folder / 'trials'}. A larger budget and --resume go on with "
             f"unfinished trials.{shown}"
+        )
+
+    @property
+    def _why_it_gave_up(self) -> str:
+        details = self.state.details
+        failed = [t for t in self.state.trials if t.outcome and t.outcome.is_failure]
+        # An edit since then may have set all of them aside.
+        last = max(failed, key=lambda t: details[t.number].ended_at, default=None)
+        shown = "" if last is None else f", trial {last.number} with: {last.message}"
+        return (
+            "the search ended before its budget, because trial after trial failed "
+            f"before its first epoch{shown}; mend the cause, then go on with --resume"
         )
 
     @property

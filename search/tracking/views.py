@@ -200,7 +200,7 @@ def _study_status(state: StudyState) -> Status:
         return "RUNNING"
     if state.search_ended in {"interrupted", None}:
         return "KILLED"
-    return "FAILED" if state.search_ended == "error" else "FINISHED"
+    return "FAILED" if state.search_ended in {"error", "failures"} else "FINISHED"
 
 
 def _progress(state: StudyState) -> Iterator[Point]:

@@ -9,7 +9,8 @@ import pytest
 from support.conducted_study import Bench, Killed
 from support.simulated_study import square, toy_space
 
-from search.engine.budget import HOPELESS, Spent
+from search.engine.budget import Spent
+from search.engine.hopeless import HOPELESS, HOPELESS_OF_ANY_KIND
 from search.engine.schedulers import Asha, FullTraining
 from search.engine.segment import Answer, EndReason, Segment
 from search.journal import Clock, StudyState
@@ -110,15 +111,78 @@ def test_a_study_of_which_nothing_can_be_trained_ends(
     assert mended.ended == "trials", "what was mended is tried again"
 
 
-def test_failures_after_a_trial_that_was_trained_end_no_study(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, ASHA, rules={"trials": 2 * HOPELESS})
-    plan = {
-        str(number): {"do": "data", "epoch": 1} for number in range(1, 2 * HOPELESS)
-    }
+@pytest.mark.parametrize("rules", [{"epoch_budget": 60}, {"trials": 1000}])
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_fault_in_mid_study_ends_the_session_and_what_waits_goes_on_after_it(
+    tmp_path: Path, rules: dict[str, int], workers: int
+) -> None:
+    rules = {"trials": None, "concurrent": workers, **rules}
+    bench = Bench(tmp_path, ASHA, rules=rules)
+    plan = {str(number): BROKEN for number in range(7, 1000)}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     state = bench.session()
-    assert len(state.trials) == 2 * HOPELESS
-    assert state.ended == "trials"
+    assert state.ended == "failures"
+    n_failed = sum(t.outcome is Outcome.FAILED_DATA for t in state.trials)
+    assert HOPELESS <= n_failed < 2 * HOPELESS, "some while others still trained"
+    waiting = [t for t in state.trials if t.waiting]
+    assert waiting, "none of them was lost to the fault"
+    assert {state.outcome_of(t.number) for t in waiting} == {None}
+    (tmp_path / "plan.json").unlink()
+    n_before = len(state.trials)
+    bench.rules = {**rules, "trials": n_before + 30, "epoch_budget": 150}
+    mended = bench.session()
+    assert len(mended.trials) > n_before
+    assert mended.ended in {"epochs", "trials"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ended"),
+    [("nan", "trials"), ("oom", "trials"), ("data", "failures"), ("x", "failures")],
+)
+def test_a_searcher_may_explore_a_region_that_fails(
+    tmp_path: Path, kind: str, ended: str
+) -> None:
+    bench = Bench(tmp_path, FullTraining(4), rules={"trials": 3 * HOPELESS})
+    plan = {str(n): {"do": kind, "epoch": 1} for n in range(1, 3 * HOPELESS - 1)}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    assert bench.session().ended == ended
+
+
+def test_failures_of_any_kind_end_a_study_after_many_in_a_row(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, ASHA, rules={"trials": None, "epoch_budget": 90})
+    plan = {str(n): {"do": "nan", "epoch": 1} for n in range(5, 1000)}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    state = bench.session()
+    assert state.ended == "failures"
+    failed = [t for t in state.trials if t.outcome is Outcome.FAILED_NAN]
+    assert len(failed) == HOPELESS_OF_ANY_KIND
+
+
+def test_an_epoch_in_between_begins_the_row_anew(tmp_path: Path) -> None:
+    trials = 5 * HOPELESS
+    bench = Bench(tmp_path, ASHA, rules={"trials": trials})
+    sound = range(0, trials, HOPELESS - 3)
+    plan = {str(n): BROKEN for n in range(trials) if n not in sound}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    assert bench.session().ended == "trials"
+
+
+def test_what_many_workers_trained_before_it_failed_makes_no_row(
+    tmp_path: Path,
+) -> None:
+    """Each failed in its second epoch, all of them one after another."""
+    bench = Bench(
+        tmp_path, FullTraining(4), rules={"trials": 99, "concurrent": 2 * HOPELESS}
+    )
+    desk = bench.desk(bench.journal())
+    segments = [desk.conductor.ask() for _ in range(2 * HOPELESS)]
+    for segment in segments:
+        assert isinstance(segment, Segment)
+        desk.conductor.epoch_done(segment, 1, {"val_mae": 1.0}, "c")
+    for segment in segments:
+        assert isinstance(segment, Segment)
+        desk.conductor.segment_failed(segment, Outcome.FAILED_DATA, "gone")
+    assert isinstance(desk.conductor.ask(), Segment)
 
 
 def test_what_comes_first_ends_the_study(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from search.engine.fidelity import Fidelity, Level
 from search.engine.schedulers import Asha
 from search.journal import StudyState
 from search.study.summary import StudySummary
-from sitenet_core.errors import NoTrialSucceededError
+from search.tracking.views import study_view
+from search.trial.outcome import Outcome
+from sitenet_core.errors import InfrastructureError, NoTrialSucceededError
 
 
 def summary(folder: Path, trials: int = 9) -> StudySummary:
@@ -103,3 +105,19 @@ def test_a_budget_that_ends_before_a_trial_is_complete_is_no_failure(
     nothing = replace(told, state=StudyState())
     with pytest.raises(NoTrialSucceededError, match="none was started"):
         nothing.require_success()
+
+
+def test_a_search_that_gave_up_is_no_success_and_says_why(tmp_path: Path) -> None:
+    plan = {str(n): {"do": "data", "epoch": 1} for n in range(3, 99)}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    told = summary(tmp_path, trials=99)
+    assert told.as_dict()["ended"] == "failures"
+    last = f"trial {len(told.state.trials) - 1} with: the store is damaged; mend"
+    assert last in told.lines()[-1]
+    with pytest.raises(InfrastructureError, match=last) as caught:
+        told.require_success()
+    assert "--resume" in str(caught.value)
+    set_aside = tuple(replace(t, outcome=Outcome.OUTSIDE) for t in told.state.trials)
+    edited = replace(told, state=replace(told.state, trials=set_aside))
+    assert "first epoch; mend" in edited.lines()[-1]
+    assert study_view(told.state, tmp_path, {}).status == "FAILED"
