@@ -6,7 +6,8 @@
     │   └── StudyInUseError       another driver holds the study                exit 2
     ├── DataError                 the user mends the data set                   exit 3
     │   ├── StructureError        one crystal cannot be used: a row, not a stop
-    │   └── StoreError            a packed store is damaged or of another version
+    │   ├── StoreError            a packed store is damaged or of another version
+    │   └── CheckpointError       a training cannot go on from its checkpoint
     ├── NoTrialSucceededError     the study has nothing to show                 exit 4
     ├── TrialError                one training failed; a study goes on          exit 4
     │   ├── NonFiniteLossError
@@ -55,6 +56,10 @@ class StructureError(DataError):
 
 class StoreError(DataError):
     """A packed store is damaged, unfinished or of another schema version."""
+
+
+class CheckpointError(DataError):
+    """A checkpoint is gone, damaged or of another version; start afresh."""
 
 
 class NoTrialSucceededError(SiteNetError):

@@ -236,6 +236,18 @@ class Conductor:
             )
             self._settle(segment.trial)
 
+    def checkpoint_lost(self, segment: Segment, failure: FailedMessage) -> None:
+        """Note that a segment's checkpoint cannot be read: its trial is trained anew.
+
+        It is not to blame. Without a checkpoint it meets no such failure again.
+        """
+        if not self.is_current(segment):
+            return
+        message = f"lost its checkpoint and is trained anew: {failure.message}"
+        words = {"outcome": Outcome.CANCELLED, "message": message}
+        self.failed(segment, failure.model_copy(update=words))
+        self._append(CheckpointGivenUp(trial=segment.trial))
+
     def end(self, reason: EndReason) -> None:
         """Close the session. Trials that wait at a rung, or were cut off, can go on."""
         self._append(SessionEnded(reason=reason.value))

@@ -202,17 +202,20 @@ class Desk:
         """Journal a failure; one that is no trial's fault ends the session.
 
         Raises:
-            InfrastructureError: if the worker found the disk full. Every other trial
-                would find it full too; this one goes on in the next session.
+            InfrastructureError: if the worker found the disk full, or the data away.
+                Every other trial would find that too; this one goes on in the next
+                session.
         """
         traceback = self._relative(failure.traceback)
-        self.conductor.failed(
-            segment, failure.model_copy(update={"traceback": traceback})
-        )
+        failure = failure.model_copy(update={"traceback": traceback})
+        if failure.checkpoint_lost and segment.checkpoint is not None:
+            self.conductor.checkpoint_lost(segment, failure)
+            return
+        self.conductor.failed(segment, failure)
         if failure.outcome is Outcome.CANCELLED:
             raise InfrastructureError(
-                f"trial {segment.trial} could not write its files ({failure.message}); "
-                "nothing that was finished is lost: make room, then go on with --resume"
+                f"trial {segment.trial} {failure.message}; nothing that was finished "
+                "is lost: mend that (a full disk needs room), then go on with --resume"
             )
 
     def _relative(self, path: str | None) -> str | None:

@@ -145,8 +145,8 @@ class SegmentFailed(Event):
     trial: int
     attempt: int
     kind: Outcome
-    """What the trial would be called if this failure ends it; `cancelled` for a
-    segment that the driver itself gave up when it stopped."""
+    """What the trial would be called if this failure ends it; `cancelled` where the
+    trial goes on: its disk or data were away, or its checkpoint is lost."""
     message: str
     traceback: str | None = None
     """File with the traceback, relative to the study's folder."""
@@ -169,10 +169,12 @@ class SegmentFailed(Event):
 
 
 class CheckpointGivenUp(Event):
-    """A trial waits at a rung without a prospect of promotion: its checkpoint goes.
+    """Nothing goes on from the checkpoint of a trial: a segment of it trains anew.
 
-    If it is promoted after all, because the budget became much larger, it is trained
-    anew. What it reached stays.
+    Either the trial waits at a rung without a prospect of promotion, so that the file
+    goes; it may be promoted after all if the budget becomes much larger. Or a segment,
+    which failed as `cancelled` just before, has found the file gone or damaged. What
+    the trial reached stays.
     """
 
     event: ClassVar[str] = "checkpoint_given_up"

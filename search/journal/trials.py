@@ -189,4 +189,6 @@ def _segment_finished(record: TrialRecord, event: SegmentFinished) -> TrialRecor
         last_checkpoint=event.checkpoint or record.last_checkpoint,
         bundle=event.bundle or record.bundle,
         running=False,
+        # What went wrong on the way is mended.
+        message="",
     )

@@ -22,6 +22,7 @@ from rich.text import Text
 from search.engine.budget import Budget, Spent
 from search.journal import OBJECTIVE, StudyState, TrialRecord, objective_at
 from search.study.limits import used_of_budget
+from search.trial.outcome import Outcome
 
 if TYPE_CHECKING:
     from sitenet_core.data import BuildProgress
@@ -94,16 +95,24 @@ class Silent:
         """Show nothing."""
 
 
+LinesOf = Callable[[StudyState, TrialRecord], Iterator[str]]
+
+
 class Lines:
     """One line per rung that a trial has reached, and per trial that has ended."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, lines_of: LinesOf | None = None) -> None:
         self._console = console
+        self._lines_of = lines_of or _lines
         self._told: set[str] | None = None
 
     def show(self, state: StudyState) -> None:
         """Print what has happened since the last call."""
-        lines = {line: None for trial in state.trials for line in _lines(state, trial)}
+        lines = {
+            line: None
+            for trial in state.trials
+            for line in self._lines_of(state, trial)
+        }
         if self._told is None:
             # What an earlier session printed is not news.
             self._told = set(lines) if state.session > 1 else set()
@@ -113,7 +122,15 @@ class Lines:
         self._told |= lines.keys()
 
 
+def _losses(state: StudyState, trial: TrialRecord) -> Iterator[str]:
+    """Yield what happened to the files of a trial that goes on."""
+    for failure in state.details[trial.number].failures:
+        if failure.kind is Outcome.CANCELLED:
+            yield f"trial {trial.number} {failure.message}"
+
+
 def _lines(state: StudyState, trial: TrialRecord) -> Iterator[str]:
+    yield from _losses(state, trial)
     for epoch, value in trial.rung_values.items():
         yield f"trial {trial.number} reached epoch {epoch}, {OBJECTIVE} {value:.5g}"
     outcome = state.outcome_of(trial.number)
@@ -123,15 +140,17 @@ def _lines(state: StudyState, trial: TrialRecord) -> Iterator[str]:
 
 
 class LiveTable:
-    """A table that is drawn anew."""
+    """A table that is drawn anew; what it has no room for is printed above it."""
 
     def __init__(self, live: Live, budget: Budget) -> None:
         self._live = live
         self._budget = budget
         self._began = time.monotonic()
+        self._above = Lines(live.console, _losses)
 
     def show(self, state: StudyState) -> None:
         """Draw the last trials, the best and the budget."""
+        self._above.show(state)
         spent = Spent.of(state, time.monotonic() - self._began)
         self._live.update(table_of(state, self._budget, spent))
 

@@ -9,7 +9,7 @@ from search.space import FlatConfiguration
 from search.study.load import Study
 from search.study.prepare import StudyData, at_most
 from search.trial.memory import Room, TrialMemory, room_here
-from sitenet_core.errors import ConfigError
+from sitenet_core.errors import ConfigError, DataError, InfrastructureError
 from sitenet_core.training.sizing import MemoryPlan
 
 
@@ -40,7 +40,14 @@ def memory_planner(
         except ConfigError:
             # The trial fails for that, with its message, when it is handed out.
             return None
-        return memory.plan(config, data.store_of(config), most)
+        try:
+            return memory.plan(config, data.store_of(config), most)
+        except (DataError, OSError) as error:
+            # Of no trial: the session began with the store.
+            raise InfrastructureError(
+                f"the crystals of the study could not be read: {error}; nothing that "
+                "was finished is lost: bring them back, then go on with --resume"
+            ) from error
 
     return plan
 

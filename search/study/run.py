@@ -54,7 +54,8 @@ def run_study(target: Path | str, options: RunOptions | None = None) -> StudySum
             and `resume` is not set, or (StudyInUseError) another driver runs it.
         DataError: the data cannot be used.
         NoTrialSucceededError: the budget is used up and no trial was completed.
-        InfrastructureError: Ray or the disk failed.
+        InfrastructureError: Ray or the disk failed, the data went away, or trial after
+            trial failed before its first epoch.
     """
     options = options or RunOptions()
     folder, given = _locate(target, options)

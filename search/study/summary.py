@@ -166,8 +166,8 @@ class StudySummary:
         last = max(failed, key=lambda t: details[t.number].ended_at, default=None)
         shown = "" if last is None else f", trial {last.number} with: {last.message}"
         return (
-            "the search ended before its budget, because trial after trial failed "
-            f"before its first epoch{shown}; mend the cause, then go on with --resume"
+            "the search gave up, because trial after trial failed before its first "
+            f"epoch{shown}; mend the cause, then go on with --resume"
         )
 
     @property

@@ -10,8 +10,10 @@ from pydantic import ValidationError
 from search.trial.messages import FailedMessage
 from search.trial.outcome import Outcome
 from sitenet_core.errors import (
+    CheckpointError,
     ConfigError,
     DataError,
+    InfrastructureError,
     NonFiniteLossError,
     OutOfMemoryError,
     TrialTimeoutError,
@@ -33,16 +35,20 @@ _OUTCOMES: tuple[tuple[type[BaseException], Outcome], ...] = (
 )
 
 
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+_AWAY = frozenset(
+    {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EACCES, errno.EPERM}
+)
+"""A disk that breaks or is locked, or a share whose server does not answer."""
 
 
 def outcome_of(error: BaseException) -> Outcome:
     """Return what a trial that raised `error` is called.
 
-    `cancelled` where the disk is what failed: the configuration is not to blame, and
-    the trial goes on once there is room.
+    `cancelled` where the disk is what failed, or the data are away: the configuration
+    is not to blame, and the trial goes on once that is mended.
     """
-    if _is_of_the_disk(error):
+    if isinstance(error, InfrastructureError) or _is_of_the_disk(error):
         return Outcome.CANCELLED
     for kind, outcome in _OUTCOMES:
         if isinstance(error, kind):
@@ -51,12 +57,12 @@ def outcome_of(error: BaseException) -> Outcome:
 
 
 def _is_of_the_disk(error: BaseException | None) -> bool:
-    """Return whether a full or read-only disk is behind `error`.
+    """Return whether a disk is behind `error` that is full, read-only or away.
 
     What writes a checkpoint may raise an error of its own while it handles that one.
     """
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _DISK:
+        if isinstance(error, OSError) and error.errno in _FULL | _AWAY:
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -79,19 +85,33 @@ def record_failure(folder: Path, error: BaseException) -> FailedMessage:
     text = "".join(traceback.format_exception(error))
     with suppress(OSError):
         (folder / TRACEBACK_FILE).write_text(text, encoding="utf-8")
-    message = str(error).strip() or type(error).__name__
-    if outcome_of(error) is Outcome.FAILED_EXCEPTION:
-        message = f"{type(error).__name__}: {message}"
     failure = FailedMessage(
         outcome=outcome_of(error),
-        message=message,
+        message=_words(error),
         traceback=str(folder / TRACEBACK_FILE),
         micro_batch=getattr(error, "micro_batch", None),
         smallest=getattr(error, "smallest", False),
+        checkpoint_lost=_is_lost_checkpoint(error),
     )
     with suppress(OSError):
         write_failure(folder, failure)
     return failure
+
+
+def _is_lost_checkpoint(error: BaseException) -> bool:
+    """Return whether the checkpoint is the fault, and not the disk that it lies on."""
+    return isinstance(error, CheckpointError) and not _is_of_the_disk(error)
+
+
+def _words(error: BaseException) -> str:
+    words = str(error).strip() or type(error).__name__
+    if isinstance(error, InfrastructureError):
+        return words
+    if _is_of_the_disk(error):
+        return f"could not write or read its files ({words})"
+    if outcome_of(error) is Outcome.FAILED_EXCEPTION:
+        return f"{type(error).__name__}: {words}"
+    return words
 
 
 def write_failure(folder: Path, failure: FailedMessage) -> None:

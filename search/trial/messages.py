@@ -40,6 +40,8 @@ class FailedMessage(StrictModel):
     a training."""
     smallest: bool = False
     """For want of memory: whether less at once would not have taken less."""
+    checkpoint_lost: bool = False
+    """Whether a checkpoint could not be read, so that nothing goes on from it."""
 
 
 Message = Annotated[

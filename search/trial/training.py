@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from search.trial.messages import EpochMessage
 from search.trial.payload import SegmentPayload
 from search.trial.work import OnEpochDone, WorkResult
-from sitenet_core.errors import ConfigError
+from sitenet_core.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    InfrastructureError,
+)
 from sitenet_core.families import get_family
 
 if TYPE_CHECKING:
@@ -23,7 +28,9 @@ def train(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
 
     Raises:
         ConfigError: the configuration does not fit its family or the machine.
-        DataError: store or split cannot be used.
+        DataError: the crystals cannot be trained on.
+        CheckpointError: the checkpoint is gone or damaged.
+        InfrastructureError: store or split cannot be read.
         TrialError: as `sitenet_core.training.fit`.
     """
     from sitenet_core.training import FitOptions, fit
@@ -33,11 +40,10 @@ def train(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
     )
     data = _open_data(payload)
     report = _Reporter(payload, on_epoch)
-    checkpoint = payload.checkpoint
     options = FitOptions(
         folder=Path(payload.folder),
         until_epoch=payload.until_epoch - payload.begins_after,
-        resume_from=Path(checkpoint) if checkpoint is not None else None,
+        resume_from=_checkpoint(payload),
         threads=payload.threads,
         deadline_seconds=payload.seconds_left,
         device=payload.device,
@@ -89,14 +95,33 @@ class _Reporter:
         self._reported = epoch
 
 
+def _checkpoint(payload: SegmentPayload) -> Path | None:
+    """Return the checkpoint to go on from.
+
+    To `fit` one that is missing is its caller's mistake. Here the journal named it.
+    """
+    if payload.checkpoint is None:
+        return None
+    path = Path(payload.checkpoint)
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: there is no such file any more") from error
+    return path
+
+
 def _open_data(payload: SegmentPayload) -> "TrainingData":
     from sitenet_core.data import load_split, open_verified, training_share
     from sitenet_core.training import TrainingData
 
     if payload.data is None:
         raise ConfigError("a training needs data, but its payload names none")
-    store = open_verified(Path(payload.data.store))
-    split = load_split(Path(payload.data.split))
+    try:
+        store = open_verified(Path(payload.data.store))
+        split = load_split(Path(payload.data.split))
+    except (DataError, OSError) as error:
+        # The session began with both: they went away, or this machine never had them.
+        raise InfrastructureError(f"could not read its data: {error}") from error
     return TrainingData(
         store=store,
         split=training_share(split, payload.data.share, payload.data.share_seed),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sitenet_core.config import TrialConfig, flatten
 from sitenet_core.durable import sync_folder
-from sitenet_core.errors import ConfigError, DataError
+from sitenet_core.errors import CheckpointError, ConfigError
 from sitenet_core.training.options import EpochRecord, TrainingData
 
 FORMAT = 1
@@ -26,6 +26,18 @@ FORMAT = 1
 
 _AS_THEY_ARE = ("epoch", "weights", "optimizer", "precision", "random", "machine")
 """Fields of a state that are stored without a change."""
+
+_DAMAGE = (
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    OSError,
+    # What torch stumbles over where single bytes were changed.
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
 
 Weights = dict[str, Tensor]
 
@@ -132,14 +144,21 @@ def load_state(path: Path) -> TrainingState:
 
     Raises:
         ConfigError: if there is no such file or it holds the best weights only.
-        DataError: if it is damaged or of another format version.
+        CheckpointError: if it is damaged or of another format version.
     """
     content = _read(path)
-    if content["kind"] != "last":
+    if content.get("kind") != "last":
         raise ConfigError(
             f"{path}: holds the best weights only, without the optimiser; resume from "
             "the last.ckpt beside it"
         )
+    try:
+        return _state(content)
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _state(content: dict[str, Any]) -> TrainingState:
     best = content["best"]
     if best["weights"] is None:
         best["weights"] = content["weights"]
@@ -156,7 +175,7 @@ def load_weights(path: Path) -> tuple[Identity, int, Weights]:
 
     Raises:
         ConfigError: if there is no such file.
-        DataError: if it is damaged or of another format version.
+        CheckpointError: if it is damaged or of another format version.
     """
     content = _read(path)
     return Identity(**content["identity"]), content["epoch"], content["weights"]
@@ -181,17 +200,22 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: there is no such checkpoint; give the path of a last.ckpt or "
             "best.ckpt that a training has written"
         ) from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise DataError(
-            f"{path}: is not a checkpoint of a training, or is damaged ({reason}); "
-            "start this training afresh"
-        ) from error
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
-        raise DataError(
+        raise CheckpointError(
             f"{path}: a checkpoint of format {found!r}; this version reads format "
             f"{FORMAT}; continue with the version that wrote it, or start afresh"
         )
     checked: dict[str, Any] = content
     return checked
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    # An empty file is all that torch has no words for.
+    reason = str(error).strip().split("\n")[0] or "it is empty"
+    return CheckpointError(
+        f"{path}: is not a checkpoint of a training, or is damaged ({reason}); "
+        "start this training afresh"
+    )

@@ -17,7 +17,13 @@ from search.engine.segment import Segment
 from search.trial.messages import EpochMessage
 from search.trial.payload import SegmentPayload
 from search.trial.work import OnEpochDone, WorkResult
-from sitenet_core.errors import DataError, NonFiniteLossError, OutOfMemoryError
+from sitenet_core.errors import (
+    CheckpointError,
+    DataError,
+    InfrastructureError,
+    NonFiniteLossError,
+    OutOfMemoryError,
+)
 
 
 class WorkerLostError(BaseException):
@@ -39,7 +45,7 @@ def analytic(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
     plan = _plan(folder.parents[2]).get(str(payload.trial), {})
     started_at = 0
     if payload.checkpoint is not None:
-        started_at = json.loads(Path(payload.checkpoint).read_text())["epoch"]
+        started_at = _epoch_of(Path(payload.checkpoint))
     checkpoint = folder / "checkpoints" / "last.json"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write_text(json.dumps({"epoch": started_at}))
@@ -60,6 +66,13 @@ def analytic(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
         Path(payload.bundle).mkdir(parents=True, exist_ok=True)
         bundle = payload.bundle
     return WorkResult(str(checkpoint), bundle)
+
+
+def _epoch_of(checkpoint: Path) -> int:
+    try:
+        return int(json.loads(checkpoint.read_text())["epoch"])
+    except (FileNotFoundError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint.name}: gone or damaged") from error
 
 
 def flat_payload(folder: Path, **changes: Any) -> Any:
@@ -103,6 +116,8 @@ def _misbehave(plan: dict[str, Any], micro_batch: int | None) -> None:
         raise OutOfMemoryError("no memory left", micro_batch, smallest=smallest)
     if what == "disk":
         raise OSError(errno.ENOSPC, "No space left on device")
+    if what == "away":
+        raise InfrastructureError("could not read its data: no such store")
     if what == "data":
         raise DataError("the store is damaged")
     if what == "kill":

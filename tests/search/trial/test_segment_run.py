@@ -1,5 +1,6 @@
 """One segment in this process: logs, failures, and what the driver is told."""
 
+import errno
 import json
 import logging
 import sys
@@ -9,7 +10,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from search.trial.failures import outcome_of, read_failure, spoils_the_worker
+from search.trial.failures import (
+    outcome_of,
+    read_failure,
+    record_failure,
+    spoils_the_worker,
+)
 from search.trial.messages import EpochMessage, FailedMessage, read_message
 from search.trial.outcome import Outcome
 from search.trial.payload import SegmentPayload
@@ -18,8 +24,10 @@ from search.trial.training import _Reporter
 from search.trial.work import find_work
 from sitenet_core.config import StrictModel
 from sitenet_core.errors import (
+    CheckpointError,
     ConfigError,
     DataError,
+    InfrastructureError,
     NonFiniteLossError,
     OutOfMemoryError,
     StoreError,
@@ -107,11 +115,28 @@ def invalid() -> ValidationError:
         (invalid(), Outcome.FAILED_CONFIGURATION),
         (DataError(), Outcome.FAILED_DATA),
         (StoreError(), Outcome.FAILED_DATA),
+        (InfrastructureError(), Outcome.CANCELLED),
+        (OSError(errno.ENOSPC, "full"), Outcome.CANCELLED),
+        (OSError(errno.ESTALE, "a share that is away"), Outcome.CANCELLED),
+        (OSError(errno.EACCES, "locked"), Outcome.CANCELLED),
+        (OSError(errno.EMLINK, "anything else"), Outcome.FAILED_EXCEPTION),
         (ValueError(), Outcome.FAILED_EXCEPTION),
     ],
 )
 def test_each_error_has_its_outcome(error: Exception, outcome: Outcome) -> None:
     assert outcome_of(error) is outcome
+
+
+@pytest.mark.parametrize(("code", "lost"), [(None, True), (errno.EIO, False)])
+def test_a_checkpoint_on_a_disk_that_is_away_is_not_lost(
+    tmp_path: Path, code: int | None, *, lost: bool
+) -> None:
+    error = CheckpointError("damaged")
+    if code is not None:
+        error.__cause__ = OSError(code, "Input/output error")
+    said = record_failure(tmp_path, error)
+    assert said.checkpoint_lost is lost
+    assert (said.outcome is Outcome.CANCELLED) is not lost
 
 
 def test_a_worker_is_dropped_after_lack_of_memory_or_an_error_of_cuda() -> None:

@@ -1,6 +1,7 @@
 """Checkpoints: data and nothing else, and refused where they do not fit."""
 
 import pickletools
+import random
 import zipfile
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from support.toy_training import train_toy
 
-from sitenet_core.errors import ConfigError, DataError
+from sitenet_core.errors import CheckpointError, ConfigError, DataError
 from sitenet_core.training.checkpoints import load_state, load_weights
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -61,6 +62,31 @@ def test_a_cut_checkpoint_is_refused(tmp_path: Path) -> None:
     result.last_checkpoint.write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match=r"or is damaged"):
         load_state(result.last_checkpoint)
+
+
+def test_an_empty_checkpoint_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    path.touch()
+    with pytest.raises(CheckpointError, match=r"or is damaged \(it is empty\); start"):
+        load_state(path)
+
+
+def test_a_checkpoint_with_changed_bytes_is_read_or_refused(tmp_path: Path) -> None:
+    """Torch meets them in many ways; a study has to know them all for one thing."""
+    result, _ = train_toy(tmp_path, until=1)
+    content = result.last_checkpoint.read_bytes()
+    numbers, refused = random.Random(0), []
+    for _ in range(200):
+        damaged = bytearray(content)
+        for _ in range(20):
+            damaged[numbers.randrange(len(damaged))] = numbers.randrange(256)
+        result.last_checkpoint.write_bytes(damaged)
+        try:
+            load_state(result.last_checkpoint)
+        except CheckpointError as error:
+            refused.append(str(error))
+    assert len(refused) > 150
+    assert not any("damaged ()" in words for words in refused)
 
 
 def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
