@@ -22,7 +22,7 @@ from hyperopt import hp, tpe, trials_from_docs
 from hyperopt.base import JOB_STATE_DONE, Domain
 
 from search.engine.searchers.protocol import NO_EARLIER, Earlier, generator
-from search.engine.searchers.told import tell
+from search.engine.searchers.told import tell_places
 from search.journal.records import TrialRecord
 from search.space.parameters import ChoiceParameter, FloatParameter, Parameter
 from search.space.space import Space
@@ -39,7 +39,7 @@ _TPE_STREAM = 2
 
 
 class HyperoptSearcher:
-    """TPE with hyperopt's own settings, told one rung, penalties and a liar.
+    """TPE with hyperopt's own settings, told places, penalties and a liar.
 
     The compiled space is kept between calls as a pure function of the space.
     """
@@ -63,7 +63,7 @@ class HyperoptSearcher:
         for while no trial has a value.
         """
         numbers = generator(seed, trial)
-        told = tell(history, len(space.parameters))
+        told = tell_places(history)
         if trial < self._startup_trials or not told:
             return space.sample(numbers)
         documents = [

@@ -1,19 +1,27 @@
 """What a model-based searcher is told of the history: one number per trial.
 
-* **One rung.** Values of different rungs are never mixed: a loss after two epochs says
-  little beside one after fifty. Modelled is the deepest rung with enough trials (one
-  more than the space has parameters; Falkner et al., *BOHB*, ICML 2018,
+Values of different rungs are never mixed: a loss after two epochs says little beside
+one after fifty. There are two ways not to.
+
+* **One rung** (`tell`, of `optuna`). Modelled is the deepest rung with enough trials
+  (one more than the space has parameters; Falkner et al., *BOHB*, ICML 2018,
   arXiv:1807.01774, Algorithm 2), or, as long as none has, the rung with the most.
-* **Failures** are told, at every rung, as a finite penalty: the worst value plus the
-  spread between best and worst. A searcher that never hears of them keeps proposing
-  beside them. `Outcome` says which failures count.
-* **Running trials** without a value yet are told as the worst value (a liar): they
-  push the next proposals away from themselves, and never attract them. On a bowl in
-  five dimensions (60 trials, 8 workers, 30 seeds) the distance of the best trial from
-  the optimum is 0.22 with this liar or the mean, as with one worker, and 0.26 with
-  none.
-* Trials that wait at or ended at a lower rung, and those that nobody can blame
-  (broken data; cancelled before the rung), are not told.
+  Trials that wait at or ended at a lower rung are not told.
+* **Places** (`tell_places`, of `hyperopt`). Whoever came deeper is better, and within a
+  rung whoever has the lower value there. TPE heeds the order alone, so that without
+  rungs the two are one. With rungs `hyperopt` is told all that was tried and not only
+  the few that went on, all of them good, which it would take the worse half of for bad.
+
+In both:
+
+* **Failures** are told, at every rung, as worse than any value, by a finite number. A
+  searcher that never hears of them keeps proposing beside them. `Outcome` says which
+  failures count.
+* **Running trials** without a value yet are told as the worst (a liar): they push the
+  next proposals away from themselves, and never attract them. On a bowl in five
+  dimensions (60 trials, 8 workers, 30 seeds) the distance of the best trial from the
+  optimum is 0.22 with this liar or the mean, as with one worker, and 0.26 with none.
+* Trials that nobody can blame (broken data; cancelled before the rung) are not told.
 * Over 500 trials, the 50 best and the newest others are told, so that the time of a
   proposal stays bounded.
 """
@@ -23,6 +31,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from search.engine.ranking import ranks
 from search.journal.records import TrialRecord
 
 MAX_TOLD = 500
@@ -57,6 +66,20 @@ def tell(history: Sequence[TrialRecord], n_parameters: int) -> list[Told]:
             told.append(Told(record, penalty))
         elif record.running:
             told.append(Told(record, worst))
+    return _bounded(told)
+
+
+def tell_places(history: Sequence[TrialRecord]) -> list[Told]:
+    """Return the same with places for losses, 0 for the best trial to 1 for the last.
+
+    Trials are told of every rung, see `search.engine.ranking`.
+    """
+    places = ranks(history)
+    told = [
+        Told(record, places.get(record.number, 1.0))
+        for record in sorted(history, key=lambda r: r.number)
+        if record.number in places or (places and record.running)
+    ]
     return _bounded(told)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
-from search.engine.warm_start.ranking import ranks
+from search.engine.ranking import ranks
 from search.journal.records import TrialRecord
 from search.space.values import FlatConfiguration, Value
 from sitenet_core.config import StrictModel

@@ -20,6 +20,7 @@ from search.engine.searchers import (
     Earlier,
     Proposal,
     Searcher,
+    hyperopt_tpe,
     is_exhausted,
     make_searcher,
     next_proposal,
@@ -31,7 +32,12 @@ from search.engine.searchers.hyperopt_tpe import (
 )
 from search.engine.searchers.proposal import MAX_REPLACEMENTS
 from search.engine.searchers.protocol import NO_EARLIER, generator
-from search.engine.searchers.told import MAX_TOLD, modelled_rung, tell
+from search.engine.searchers.told import (
+    MAX_TOLD,
+    modelled_rung,
+    tell,
+    tell_places,
+)
 from search.journal.records import TrialRecord
 from search.space import Space, Value, load_space
 from search.space.values import identity
@@ -81,6 +87,42 @@ def test_only_values_of_one_rung_are_told() -> None:
     assert modelled_rung(shallow + deep, n_parameters=2) == 9
     assert [t.loss for t in tell(shallow + deep, 2)] == [0.5] * 3
     assert [t.loss for t in tell(shallow + deep[:2], 2)] == [0.1] * 9 + [0.7] * 2
+
+
+def test_places_go_by_depth_and_then_by_value() -> None:
+    flat = {"x": 0.5, "y": 0.5}
+    history = [
+        finished(0, flat, 0.1, epoch=3, outcome=None),
+        finished(1, flat, 0.9, epoch=9),
+        finished(2, flat, 0.2, epoch=3, outcome=Outcome.STOPPED),
+        finished(3, flat, 0.01, epoch=9, outcome=Outcome.FAILED_NAN),
+        finished(4, flat, 0.01, epoch=9, outcome=Outcome.FAILED_DATA),
+        TrialRecord(5, flat, running=True, target_epoch=3),
+    ]
+    told = {t.record.number: t.loss for t in tell_places(history)}
+    assert sorted(told, key=lambda n: (told[n], n)) == [1, 0, 2, 3, 5]
+    assert told[1] == 0
+    assert told[3] == told[5] == 1
+    assert tell_places([history[3], history[5]]) == []
+
+
+def test_without_rungs_hyperopt_proposes_by_places_what_it_does_by_values() -> None:
+    space, searcher = square(), HyperoptSearcher(startup_trials=0)
+    numbers = np.random.default_rng(0)
+    values = [*numbers.random(30).tolist(), None]
+    history = [
+        finished(
+            k,
+            space.sample(numbers),
+            value,
+            outcome=Outcome.COMPLETED if value is not None else Outcome.FAILED_OOM,
+        )
+        for k, value in enumerate(values)
+    ]
+    proposed = searcher.propose(space, history, trial=31, seed=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hyperopt_tpe, "tell_places", lambda records: tell(records, 2))
+        assert searcher.propose(space, history, trial=31, seed=0) == proposed
 
 
 def test_a_rung_with_most_values_is_modelled_while_none_has_enough() -> None:
@@ -143,14 +185,16 @@ def test_running_trials_are_told_as_the_worst_and_waiting_ones_not_at_all() -> N
 
 
 def test_a_long_history_is_cut_to_the_best_and_the_newest() -> None:
+    """In both ways of telling."""
     flat = {"x": 0.5, "y": 0.5}
     n = MAX_TOLD + 300
     history = [finished(k, flat, float(k)) for k in range(n)]
-    numbers = [t.record.number for t in tell(history, 2)]
-    assert len(numbers) == MAX_TOLD
-    assert numbers == sorted(numbers)
-    assert numbers[:50] == list(range(50))
-    assert numbers[50:] == list(range(350, n))
+    for told in (tell(history, 2), tell_places(history)):
+        numbers = [t.record.number for t in told]
+        assert len(numbers) == MAX_TOLD
+        assert numbers == sorted(numbers)
+        assert numbers[:50] == list(range(50))
+        assert numbers[50:] == list(range(350, n))
 
 
 # TPE ---------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """How the trials of one study compare with each other, as one number each.
 
-Values of two studies cannot be compared, whatever they minimise; ranks can. A trial
-that was trained deeper was found better at every rung on the way, so trials are sorted
-by the deepest rung that they reached, and within it by their value there: values of
-different rungs are never compared. Trials with equal values share the mean of their
-places. Those that failed in a way that counts (see `Outcome`) share the last place: a
-new study had better not begin with them. Trials without a rung, and failures that say
-nothing about the configuration, have no rank.
+Values of two studies cannot be compared, whatever they minimise, nor those of two
+rungs; ranks can. A trial that was trained deeper was found better at every rung on the
+way, so trials are sorted by the deepest rung that they reached, and within it by their
+value there. Trials with equal values share the mean of their places. Those that failed
+in a way that counts (see `Outcome`) share the last place: a new study had better not
+begin with them. Trials without a rung, and failures that say nothing about the
+configuration, have no rank.
 """
 
 import math
