@@ -30,7 +30,7 @@ def train(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
         ConfigError: the configuration does not fit its family or the machine.
         DataError: the crystals cannot be trained on.
         CheckpointError: the checkpoint is gone or damaged.
-        InfrastructureError: store or split cannot be read.
+        InfrastructureError: store or split cannot be read, or there is no GPU any more.
         TrialError: as `sitenet_core.training.fit`.
     """
     from sitenet_core.training import FitOptions, fit
@@ -39,6 +39,7 @@ def train(payload: SegmentPayload, on_epoch: OnEpochDone) -> WorkResult:
         payload.configuration
     )
     data = _open_data(payload)
+    _require_device(payload)
     report = _Reporter(payload, on_epoch)
     options = FitOptions(
         folder=Path(payload.folder),
@@ -108,6 +109,16 @@ def _checkpoint(payload: SegmentPayload) -> Path | None:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file any more") from error
     return path
+
+
+def _require_device(payload: SegmentPayload) -> None:
+    from sitenet_core.training.machine import choose_device
+
+    try:
+        choose_device(payload.device)
+    except ConfigError as error:
+        # The study began with one: its driver failed, or this machine has none.
+        raise InfrastructureError(f"could not use its GPU: {error}") from error
 
 
 def _open_data(payload: SegmentPayload) -> "TrainingData":

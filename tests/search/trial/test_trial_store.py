@@ -83,6 +83,19 @@ def test_data_that_went_away_blame_no_configuration(
     assert not said.checkpoint_lost
 
 
+def test_a_gpu_that_went_away_blames_no_configuration(
+    trainable: SegmentPayload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    texts: list[str] = []
+    with pytest.raises(InfrastructureError, match=r"could not use its GPU: "):
+        # The worker is not used again either.
+        run_segment(trainable.model_copy(update={"device": "gpu"}), texts.append)
+    said = read_message(texts[-1])
+    assert isinstance(said, FailedMessage)
+    assert said.outcome is Outcome.CANCELLED
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [
