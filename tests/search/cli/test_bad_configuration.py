@@ -174,7 +174,8 @@ def test_an_unknown_study_is_refused_with_those_there_are(
 ) -> None:
     for name in ("oxides", "halides"):
         (tmp_path / "studies" / name).mkdir(parents=True)
-        (tmp_path / "studies" / name / "journal.jsonl").touch()
+        journal = tmp_path / "studies" / name / "journal.jsonl"
+        journal.write_text("the first event\n")
     for command in (("search", "status"), ("promote",), ("search", "run", "--resume")):
         answer = sitenet(*command, "nitrides")
         assert answer.code == 2
