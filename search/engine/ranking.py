@@ -43,8 +43,8 @@ def _key(record: TrialRecord) -> _Key | None:
     """Return what trials are sorted by; None for one that has no place."""
     if record.outcome is not None and record.outcome.is_failure:
         return _FAILED if record.outcome.penalised else None
-    finite = {r: v for r, v in record.rung_values.items() if math.isfinite(v)}
-    if not finite:
-        return None
-    rung = max(finite)
-    return -float(rung), finite[rung]
+    for rung in sorted(record.rung_values, reverse=True):
+        value = record.rung_values[rung]
+        if math.isfinite(value):
+            return -float(rung), value
+    return None

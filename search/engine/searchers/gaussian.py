@@ -28,6 +28,7 @@ from search.engine.searchers.feasibility import Feasibility, feasibility_of
 from search.engine.searchers.gaussian_process import fit_hyperparameters
 from search.engine.searchers.protocol import NO_EARLIER, Earlier, generator
 from search.engine.searchers.rung_chain import RungChain, chain_of
+from search.engine.searchers.threads import one_thread
 from search.engine.searchers.units import FloatArray, UnitSpace
 from search.journal.records import TrialRecord
 from search.space.space import Space
@@ -76,9 +77,10 @@ class GaussianSearcher:
         if trial < self._startup_trials or evidence is None:
             return startup_sample(space, trial=trial, seed=seed)
         ahead = scores_ahead(trial, n_running=sum(r.running for r in history))
-        model = Model.of(evidence, earlier, ahead)
-        candidates = Candidates(model.units, generator(seed, trial))
-        return model.units.decode(model.most_promising(candidates))
+        with one_thread():
+            model = Model.of(evidence, earlier, ahead)
+            candidates = Candidates(model.units, generator(seed, trial))
+            return model.units.decode(model.most_promising(candidates))
 
 
 def scores_ahead(trial: int, *, n_running: int) -> float:

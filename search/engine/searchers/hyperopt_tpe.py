@@ -41,12 +41,14 @@ _TPE_STREAM = 2
 class HyperoptSearcher:
     """TPE with hyperopt's own settings, told places, penalties and a liar.
 
-    The compiled space is kept between calls as a pure function of the space.
+    Kept between calls are pure functions alone: the space, compiled, and what each
+    configuration is in hyperopt's form, which takes longer than all else together.
     """
 
     def __init__(self, startup_trials: int = 20) -> None:
         self._startup_trials = startup_trials
         self._compiled: tuple[str, Domain] | None = None
+        self._miscs: dict[tuple[str, int], tuple[FlatConfiguration, _Misc]] = {}
 
     def propose(
         self,
@@ -66,10 +68,7 @@ class HyperoptSearcher:
         told = tell_places(history)
         if trial < self._startup_trials or not told:
             return space.sample(numbers)
-        documents = [
-            _document(space, t.record.number, t.record.configuration, t.loss)
-            for t in told
-        ]
+        documents = [_document(self._misc(space, t.record), t.loss) for t in told]
         number = 1 + max(trial, *(entry.record.number for entry in told))
         worst = max(entry.loss for entry in told)
         seeds = generator(seed, trial, _TPE_STREAM).integers(2**31, size=MAX_ATTEMPTS)
@@ -77,7 +76,7 @@ class HyperoptSearcher:
             flat = self._suggestion(space, documents, attempt, attempt_seed)
             if space.allows(flat):
                 break
-            documents.append(_document(space, attempt, flat, worst))
+            documents.append(_document(_misc(space, attempt, flat), worst))
         return flat
 
     def _suggestion(
@@ -89,6 +88,14 @@ class HyperoptSearcher:
         )
         raw = {name: values[0] for name, values in proposed["misc"]["vals"].items()}
         return space.from_raw(raw)
+
+    def _misc(self, space: Space, record: TrialRecord) -> "_Misc":
+        flat, place = record.configuration, (space.digest, record.number)
+        known = self._miscs.get(place)
+        if known is None or known[0] is not flat:
+            known = flat, _misc(space, record.number, flat)
+            self._miscs[place] = known
+        return known[1]
 
     def _domain(self, space: Space) -> Domain:
         if self._compiled is None or self._compiled[0] != space.digest:
@@ -113,10 +120,11 @@ def _label(name: str, parameter: Parameter) -> Any:
     return hp.uniform(name, parameter.low, parameter.high)
 
 
-def _document(
-    space: Space, number: int, flat: FlatConfiguration, loss: float
-) -> dict[str, Any]:
-    """Return a told trial in hyperopt's form."""
+_Misc = dict[str, Any]
+
+
+def _misc(space: Space, number: int, flat: FlatConfiguration) -> _Misc:
+    """Return the number and the configuration of a trial in hyperopt's form."""
     active = set(space.active(flat))
     raw = {
         name: [parameter.to_raw(flat[name])] if name in active else []
@@ -124,14 +132,19 @@ def _document(
     }
     return {
         "tid": number,
+        "cmd": None,
+        "idxs": {name: [number] * len(values) for name, values in raw.items()},
+        "vals": raw,
+    }
+
+
+def _document(misc: _Misc, loss: float) -> dict[str, Any]:
+    """Return a told trial in hyperopt's form."""
+    return {
+        "tid": misc["tid"],
         "state": JOB_STATE_DONE,
         "result": {"status": "ok", "loss": loss},
-        "misc": {
-            "tid": number,
-            "cmd": None,
-            "idxs": {name: [number] * len(values) for name, values in raw.items()},
-            "vals": raw,
-        },
+        "misc": misc,
         "spec": None,
         "owner": None,
         "book_time": None,

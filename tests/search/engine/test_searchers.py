@@ -13,6 +13,7 @@ from support.searcher_contract import (
     history_of,
 )
 from support.simulated_study import SimulatedStudy, finished, square, toy_space
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from search.engine.schedulers import FullTraining
 from search.engine.searchers import (
@@ -20,14 +21,16 @@ from search.engine.searchers import (
     Earlier,
     Proposal,
     Searcher,
+    gaussian,
     hyperopt_tpe,
     is_exhausted,
     make_searcher,
     next_proposal,
 )
+from search.engine.searchers.gaussian_process import fit_hyperparameters
 from search.engine.searchers.hyperopt_tpe import (
     HyperoptSearcher,
-    _document,
+    _misc,
     compile_space,
 )
 from search.engine.searchers.proposal import MAX_REPLACEMENTS
@@ -125,6 +128,43 @@ def test_without_rungs_hyperopt_proposes_by_places_what_it_does_by_values() -> N
         assert searcher.propose(space, history, trial=31, seed=0) == proposed
 
 
+def test_what_hyperopt_keeps_between_calls_changes_no_proposal() -> None:
+    """Another space and another study are not mistaken for the one before."""
+    numbers = np.random.default_rng(0)
+    kept = HyperoptSearcher(startup_trials=0)
+    for space in (
+        square(),
+        square(),
+        toy_space(x={"type": "integer", "low": 0, "high": 9}),
+    ):
+        flats = [space.sample(numbers) for _ in range(25)]
+        history = [finished(k, flat, float(k % 7)) for k, flat in enumerate(flats)]
+        for trial in (25, 26):
+            fresh = HyperoptSearcher(startup_trials=0)
+            expected = fresh.propose(space, history, trial=trial, seed=1)
+            assert kept.propose(space, history, trial=trial, seed=1) == expected
+
+
+def test_the_model_of_a_proposal_uses_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More are slower, and sum in another order on a machine with other cores."""
+    seen: list[int] = []
+
+    def threads(features: object, owners: object, scores: object) -> object:
+        blas = [p for p in threadpool_info() if p["user_api"] == "blas"]
+        seen.extend(pool["num_threads"] for pool in blas)
+        return fit_hyperparameters(features, owners, scores)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(gaussian, "fit_hyperparameters", threads)
+    space, numbers = square(), np.random.default_rng(0)
+    history = [finished(k, space.sample(numbers), float(k)) for k in range(12)]
+    with threadpool_limits(2, user_api="blas"):
+        make_searcher("gaussian").propose(space, history, trial=12, seed=0)
+    assert seen
+    assert set(seen) == {1}
+
+
 def test_a_rung_with_most_values_is_modelled_while_none_has_enough() -> None:
     space = square()
     flat = space.sample(np.random.default_rng(0))
@@ -203,11 +243,11 @@ def test_a_long_history_is_cut_to_the_best_and_the_newest() -> None:
 def test_a_trial_lists_no_value_for_an_inactive_parameter() -> None:
     """A value listed there would enter the density of the parameter."""
     flat = {"depth": 0, "width": None, "rate": 1e-3, "kind": 1}
-    misc = _document(CONDITIONAL, 7, flat, 0.5)["misc"]
+    misc = _misc(CONDITIONAL, 7, flat)
     assert misc["vals"] == {"depth": [0.0], "width": [], "rate": [1e-3], "kind": [4]}
     assert misc["idxs"] == {"depth": [7], "width": [], "rate": [7], "kind": [7]}
     wide = flat | {"depth": 1, "width": 40}
-    misc = _document(CONDITIONAL, 7, wide, 0.5)["misc"]
+    misc = _misc(CONDITIONAL, 7, wide)
     assert misc["vals"]["width"] == [40.0]
 
 
