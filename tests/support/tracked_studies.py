@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from mlflow.entities import Run
+
 from search.journal import Clock, Journal, StudyState
 from search.journal.events import (
     EpochDone,
@@ -216,3 +218,14 @@ def _template() -> Path:
     database = Path(mkdtemp(prefix="sitenet-test-mlflow-")) / "mlflow.db"
     MlflowStore(f"sqlite:///{database}")
     return database
+
+
+def runs(uri: str, experiment: str = "toy-study") -> dict[str, Run]:
+    """Return the runs of the study by their key."""
+    client = MlflowStore(uri).client
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    listed = client.search_runs([found.experiment_id])
+    by_key = {run.data.tags["sitenet.key"]: run for run in listed}
+    assert len(by_key) == len(listed), "a run exists twice"
+    return by_key

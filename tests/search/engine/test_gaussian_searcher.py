@@ -8,9 +8,16 @@ import pytest
 from scipy.optimize import check_grad
 from support.searcher_contract import CONDITIONAL, history_of
 from support.simulated_study import SimulatedStudy, finished, square, toy_space
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from search.engine.schedulers import FullTraining
-from search.engine.searchers import NO_EARLIER, Earlier, Observation, make_searcher
+from search.engine.searchers import (
+    NO_EARLIER,
+    Earlier,
+    Observation,
+    gaussian,
+    make_searcher,
+)
 from search.engine.searchers.candidates import Candidates
 from search.engine.searchers.duplicates import NEAR, Neighbourhood
 from search.engine.searchers.evidence import Evidence, rungs_of
@@ -410,3 +417,23 @@ def test_a_near_duplicate_differs_in_nothing_that_matters() -> None:
     assert not near.holds(flat | {"kind": 1})
     assert not near.holds(flat | {"depth": 0, "width": None})
     assert near.meets([flat | {"width": 65}, flat])
+
+
+def test_the_model_of_a_proposal_uses_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More are slower, and sum in another order on a machine with other cores."""
+    seen: list[int] = []
+
+    def threads(features: object, owners: object, scores: object) -> object:
+        blas = [p for p in threadpool_info() if p["user_api"] == "blas"]
+        seen.extend(pool["num_threads"] for pool in blas)
+        return fit_hyperparameters(features, owners, scores)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(gaussian, "fit_hyperparameters", threads)
+    space, numbers = square(), np.random.default_rng(0)
+    history = [finished(k, space.sample(numbers), float(k)) for k in range(12)]
+    with threadpool_limits(2, user_api="blas"):
+        make_searcher("gaussian").propose(space, history, trial=12, seed=0)
+    assert seen
+    assert set(seen) == {1}
